@@ -1,0 +1,139 @@
+"""What passes between the workspace and a notebook that runs for it.
+
+The workspace (``engine``) knows jobs, runs and tasks; the notebook runtime knows cells, ``dbutils``
+and Spark. They meet only here, in frozen values and one protocol, so that either can be tested
+without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+NotebookFormat = Literal["SOURCE", "JUPYTER"]
+
+
+@dataclass(frozen=True)
+class NotebookFile:
+    """A notebook as the workspace stores it.
+
+    Attributes:
+        path: Absolute workspace path, without extension (``/Shared/renewables/join_data``).
+        content: The text: Databricks source format, or ``.ipynb`` JSON.
+        format: Which of the two ``content`` is.
+    """
+
+    path: str
+    content: str
+    format: NotebookFormat = "SOURCE"
+
+
+@dataclass(frozen=True)
+class NotebookRequest:
+    """One execution of a notebook.
+
+    Attributes:
+        notebook: What to run.
+        parameters: Widget values, already merged and with dynamic references resolved.
+        spark_remote: Spark Connect URL (``sc://127.0.0.1:PORT``) of the cluster to attach to.
+        context: Facts about the run (``job_id``, ``run_id``, ``task_run_id``, ``task_key`` …),
+            for ``dbutils.notebook.entry_point`` and for error texts; all values are strings.
+    """
+
+    notebook: NotebookFile
+    parameters: Mapping[str, str]
+    spark_remote: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """What one cell did.
+
+    Attributes:
+        index: Position in the notebook, from 0.
+        title: The cell's title, empty when it has none.
+        language: ``python``, ``markdown``, ``sql``, ``sh``, ``pip`` or ``run``.
+        source: The cell's text without ``# MAGIC`` prefixes.
+        outputs: What it produced, in order.
+        started: Epoch milliseconds, 0 when it never started.
+        finished: Epoch milliseconds, 0 when it never finished.
+        error: The exception's last line, empty when there was none.
+    """
+
+    index: int
+    title: str
+    language: str
+    source: str
+    outputs: tuple[Output, ...] = ()
+    started: int = 0
+    finished: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a cell: a MIME type and its data (``text/plain``, ``text/html``, ``image/png``
+    in base64, or ``application/vnd.stream.stdout`` / ``…stderr`` for printed text)."""
+
+    mime_type: str
+    data: str
+
+
+@dataclass(frozen=True)
+class NotebookOutcome:
+    """How an execution ended.
+
+    Attributes:
+        status: ``succeeded`` (ran to its end, or ``dbutils.notebook.exit``), ``failed`` (a cell
+            raised) or ``lost`` (the process died without a word: killed, out of memory).
+        result: The value given to ``dbutils.notebook.exit``; None when it was not called.
+        error: The exception's last line, as ``runs/get-output`` shows it (``ValueError: …``).
+        error_trace: The whole trace, without this runtime's own frames.
+        cells: Every cell, in order, those that never ran included.
+    """
+
+    status: Literal["succeeded", "failed", "lost"]
+    result: str | None = None
+    error: str = ""
+    error_trace: str = ""
+    cells: tuple[CellOutput, ...] = ()
+
+
+class Host(Protocol):
+    """What a running notebook may ask of its workspace.
+
+    The methods are called in the workspace's process, on the thread that waits for the notebook.
+    A ``KeyError`` tells the notebook that the thing does not exist.
+    """
+
+    def read_notebook(self, path: str) -> NotebookFile:
+        """Return the notebook at an absolute workspace path, for ``%run``."""
+        ...
+
+    def run_notebook(
+        self, path: str, timeout_seconds: int, arguments: Mapping[str, str]
+    ) -> NotebookOutcome:
+        """Run another notebook to its end, for ``dbutils.notebook.run``."""
+        ...
+
+    def secret(self, scope: str, key: str) -> str:
+        """Return a secret's value, for ``dbutils.secrets.get``."""
+        ...
+
+    def secret_scopes(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys of each scope, never values."""
+        ...
+
+    def task_value(self, task_key: str, key: str) -> str:
+        """Return a task value as JSON text, for ``dbutils.jobs.taskValues.get``."""
+        ...
+
+    def set_task_value(self, key: str, value: str) -> None:
+        """Store a task value, given as JSON text, under the running task."""
+        ...
+
+    def cell_changed(self, cell: CellOutput) -> None:
+        """Take note that a cell started or finished, so that a page can show it at once."""
+        ...
