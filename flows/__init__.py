@@ -1,0 +1,1 @@
+"""The flows, and the tasks that they are made of."""

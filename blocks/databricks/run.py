@@ -1,0 +1,205 @@
+"""One run of a Databricks job, from launch to verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from prefect.blocks.abstract import JobRun
+
+from blocks.databricks.client import JobsClient, is_transient
+from blocks.databricks.errors import ApiError, RepairError, RunLostError, UnreachableError
+from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
+
+_REPAIR_BUDGET_SECONDS = 600.0
+_CANCEL_BUDGET_SECONDS = 300.0
+_TRACE_LINES = 40
+
+
+@dataclass(frozen=True)
+class TaskFailure:
+    """Why one attempt failed, in the words of ``runs/get-output``.
+
+    Attributes:
+        attempt: The attempt that failed.
+        error: The exception's last line, or the state's message where there was no exception.
+        trace: The last lines of the trace, empty without one.
+    """
+
+    attempt: TaskAttempt
+    error: str
+    trace: str
+
+
+def poll_delay(quiet_seconds: float) -> float:
+    """Seconds until the next look at a run.
+
+    Args:
+        quiet_seconds: Seconds since something last changed.
+
+    Returns:
+        1 second while things are moving, growing to 15 in a long stretch.
+    """
+    return min(15.0, max(1.0, quiet_seconds / 10))
+
+
+def repair_is_visible(state: RunState, repair_id: int) -> bool:
+    """Say whether ``runs/get`` shows a repair already, with the attempts that it started.
+
+    Until then the run may still read as failed, and that verdict is the old one.
+    """
+    attempts = {attempt.run_id for attempt in state.attempts}
+    return any(
+        item.repair_id == repair_id and item.task_run_ids and item.task_run_ids <= attempts
+        for item in state.history
+    )
+
+
+class DatabricksRun(JobRun[dict[str, str]]):
+    """A job run that can be watched, repaired and cancelled. Made by ``DatabricksJob.trigger``.
+
+    Args:
+        client: An entered client; the run closes it at the end of its ``with`` block.
+        run_id: The run's id.
+        parameters: The run's job parameters, which every repair sends again.
+        sleep: Waits between two looks.
+
+    Attributes:
+        state: The run as last read.
+    """
+
+    def __init__(
+        self,
+        client: JobsClient,
+        run_id: int,
+        parameters: Mapping[str, str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._parameters = dict(parameters)
+        self._sleep = sleep
+        self.run_id = run_id
+        self.state: RunState = parse_run(client.get_run(run_id))
+        self._seen: RunState | None = None
+
+    def __enter__(self) -> Self:
+        """Return the run itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the connection; the run on Databricks is left as it is."""
+        self._client.__exit__(None, None, None)
+
+    def refresh(self) -> RunState:
+        """Read the run again."""
+        self.state = parse_run(self._client.get_run(self.run_id))
+        return self.state
+
+    def watch(self) -> Iterator[TaskAttempt]:
+        """Yield every attempt whose outcome changed, until the run has ended.
+
+        The first look yields all attempts there are. Called again after a :meth:`repair`, it
+        yields what is new since.
+
+        Raises:
+            ApiError: Databricks refused to show the run.
+            UnreachableError: It could not be reached within the client's budget.
+        """
+        changed = time.monotonic()
+        while True:
+            fresh = changes(self._seen, self.state)
+            self._seen = self.state
+            yield from fresh
+            if self.state.outcome.ended:
+                return
+            if fresh:
+                changed = time.monotonic()
+            self._sleep(poll_delay(time.monotonic() - changed))
+            self.refresh()
+
+    def repair(self, task_keys: Sequence[str], latest_repair_id: int | None) -> int:
+        """Run tasks again, and return when Databricks shows that they do.
+
+        ``runs/repair`` has no idempotency token, so an answer that was lost is looked up in the
+        run's history before anything is sent again; quoting the latest repair makes the server
+        refuse the second of two.
+
+        Args:
+            task_keys: The tasks to run again, each once.
+            latest_repair_id: The repair before this one, None for the first.
+
+        Returns:
+            The id of the repair.
+
+        Raises:
+            RepairError: Databricks refused it, or never showed it.
+        """
+        give_up = time.monotonic() + _REPAIR_BUDGET_SECONDS
+        repair_id: int | None = None
+        while repair_id is None:
+            try:
+                repair_id = self._client.repair_run(
+                    self.run_id, task_keys, latest_repair_id, self._parameters
+                )
+            except (ApiError, UnreachableError) as error:
+                newest = self.refresh().latest_repair_id
+                if newest != latest_repair_id:
+                    repair_id = newest
+                elif not is_transient(error) or time.monotonic() > give_up:
+                    raise RepairError(
+                        f"Run {self.run_id} could not be repaired. {error} "
+                        f"See {self.state.run_page_url}"
+                    ) from error
+                else:
+                    self._sleep(1.0)
+        while not repair_is_visible(self.refresh(), repair_id):
+            if time.monotonic() > give_up:
+                raise RepairError(
+                    f"Repair {repair_id} was accepted but does not show up in run {self.run_id}. "
+                    f"See {self.state.run_page_url}"
+                )
+            self._sleep(1.0)
+        return repair_id
+
+    def cancel(self) -> None:
+        """Cancel the run and return when Databricks says that it has ended.
+
+        Raises:
+            RunLostError: It is still alive after five minutes.
+        """
+        if self.refresh().outcome.ended:
+            return
+        self._client.cancel_run(self.run_id)
+        give_up = time.monotonic() + _CANCEL_BUDGET_SECONDS
+        while not self.refresh().outcome.ended:
+            if time.monotonic() > give_up:
+                raise RunLostError(
+                    f"Run {self.run_id} was cancelled but is still alive; end it by hand: "
+                    f"{self.state.run_page_url}"
+                )
+            self._sleep(0.5)
+
+    def failure(self, attempt: TaskAttempt) -> TaskFailure:
+        """Ask why an attempt failed. Outputs belong to attempts; the run as a whole has none."""
+        # An attempt that never started has no output; its state says why.
+        output = self._client.get_output(attempt.run_id) if attempt.start_time else {}
+        error = str(output.get("error") or attempt.status.message or attempt.outcome.value)
+        trace = str(output.get("error_trace") or "").splitlines()[-_TRACE_LINES:]
+        return TaskFailure(attempt, error.strip(), "\n".join(trace))
+
+    def wait_for_completion(self) -> None:  # type: ignore[override]  # synchronous, as flows are
+        """Wait until the run has ended."""
+        for _ in self.watch():
+            pass
+
+    def fetch_result(self) -> dict[str, str]:  # type: ignore[override]  # synchronous, as flows are
+        """Return what each notebook gave to ``dbutils.notebook.exit``, by task key."""
+        results = {}
+        for key, attempt in self.state.current.items():
+            if attempt.outcome is Outcome.SUCCEEDED:
+                output = self._client.get_output(attempt.run_id).get("notebook_output") or {}
+                if "result" in output:
+                    results[key] = str(output["result"])
+        return results

@@ -1,0 +1,119 @@
+"""The clusters that are up, and who shares them."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from blocks.local.workspace.executor import Cluster
+from blocks.local.workspace.runs import Attempt, Run
+from blocks.local.workspace.specs import ComputeKind
+
+
+@dataclass(frozen=True)
+class ClusterKey:
+    """What makes two tasks share a cluster: an equal key.
+
+    Attributes:
+        run_id: The run that the cluster belongs to; None for one that outlives runs.
+        round: The round of that run: a repair gets new clusters.
+        name: Which of the clusters of that round, or the id of an existing cluster.
+    """
+
+    run_id: int | None
+    round: int
+    name: str
+
+
+@dataclass(frozen=True)
+class LiveCluster:
+    """A cluster that is up, with the id that the API shows."""
+
+    cluster_id: str
+    engine: Cluster
+
+
+def cluster_key(run: Run, attempt: Attempt) -> ClusterKey:
+    """Return the key of the cluster that an attempt runs on."""
+    compute = attempt.task.compute
+    match compute.kind:
+        case ComputeKind.EXISTING_CLUSTER:
+            return ClusterKey(None, 0, compute.name)
+        case ComputeKind.NEW_CLUSTER:
+            return ClusterKey(run.run_id, attempt.round, f"{compute.kind}:{attempt.run_id}")
+        case ComputeKind.JOB_CLUSTER | ComputeKind.SERVERLESS:
+            return ClusterKey(run.run_id, attempt.round, f"{compute.kind}:{compute.name}")
+
+
+class ClusterPool:
+    """Starts a cluster for the first task that needs it and stops it with its round.
+
+    Args:
+        start: Starts an engine and returns it when it is up.
+    """
+
+    def __init__(self, start: Callable[[], Cluster]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._clusters: dict[ClusterKey, Future[LiveCluster]] = {}
+
+    def acquire(self, key: ClusterKey) -> LiveCluster:
+        """Return the cluster of a key; start it, or wait for whoever is starting it.
+
+        Raises:
+            Exception: Whatever kept it from starting.
+        """
+        with self._lock:
+            future = self._clusters.get(key)
+            mine = future is None or _dead(future)
+            if mine or future is None:
+                future = self._clusters[key] = Future()
+        if mine:
+            try:
+                engine = self._start()
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+            future.set_result(LiveCluster(_cluster_id(key), engine))
+        return future.result()
+
+    def release(self, run_id: int, key: ClusterKey | None = None) -> None:
+        """Stop one cluster of a run, or all of them; clusters that outlive runs stay."""
+        with self._lock:
+            keys = [known for known in self._clusters if known.run_id == run_id]
+            chosen = keys if key is None else [known for known in keys if known == key]
+            futures = [self._clusters.pop(known) for known in chosen]
+        _stop(futures)
+
+    def close(self) -> None:
+        """Stop every cluster."""
+        with self._lock:
+            futures = list(self._clusters.values())
+            self._clusters.clear()
+        _stop(futures)
+
+
+def _dead(future: Future[LiveCluster]) -> bool:
+    if not future.done():
+        return False
+    return future.exception() is not None or not future.result().engine.alive
+
+
+def _stop(futures: list[Future[LiveCluster]]) -> None:
+    for future in futures:
+        if future.exception() is None:
+            future.result().engine.stop()
+
+
+def _cluster_id(key: ClusterKey) -> str:
+    """Return an id in the form of the cloud's: date, time and eight random characters."""
+    if key.run_id is None:
+        return key.name
+    alphabet = string.ascii_lowercase + string.digits
+    suffix = "".join(secrets.choice(alphabet) for _ in range(8))
+    return f"{datetime.now(UTC):%m%d-%H%M%S}-{suffix}"

@@ -1,0 +1,232 @@
+"""Carries out what the planner decides: starts, stops, retries and ends tasks and runs."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from blocks.local.workspace import plan, states
+from blocks.local.workspace.clusters import ClusterPool
+from blocks.local.workspace.execution import Execution, Services
+from blocks.local.workspace.executor import Executor
+from blocks.local.workspace.identity import Identity
+from blocks.local.workspace.launch import admission
+from blocks.local.workspace.runs import Attempt, Run, RunType
+from blocks.local.workspace.states import LifeCycle, State
+from blocks.local.workspace.store import Store
+
+_log = logging.getLogger(__name__)
+
+Effect = Callable[[], None]
+
+
+def now() -> int:
+    """Return the time in epoch milliseconds, as the API counts it."""
+    return time.time_ns() // 1_000_000
+
+
+class Engine:
+    """Runs the runs that are in the store.
+
+    One thread plans: it wakes when a run changes or when a time-out or retry is due, asks
+    ``plan.next_steps`` and carries the steps out. Each task that is being executed has a thread of
+    its own. Whatever is decided is in the store before it is done, so that a new engine on the
+    same store goes on where a killed one was; tasks that were being executed have then lost their
+    driver.
+
+    Args:
+        store: What to run, and where results go.
+        executor: Makes clusters and notebook processes.
+        identity: Of the workspace.
+    """
+
+    def __init__(self, store: Store, executor: Executor, identity: Identity) -> None:
+        self._store = store
+        self._executor = executor
+        self._clusters = ClusterPool(executor.start_cluster)
+        self._services = Services(store, executor, self._clusters, identity)
+        self._executions: dict[int, Execution] = {}
+        self._changed: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._deadlines: dict[int, int] = {}
+        self._planner = threading.Thread(target=self._plan, name="planner", daemon=True)
+
+    def start(self) -> None:
+        """Take up what an engine before left, and begin to plan."""
+        for run in self._store.runs.active():
+            for attempt in run.attempts:
+                if attempt.state.life_cycle in plan.EXECUTING:
+                    self._ended(run.run_id, attempt.run_id, states.DRIVER_LOST)
+            self.wake(run.run_id)
+        self._planner.start()
+
+    def close(self) -> None:
+        """Stop planning, end every process and cluster. What was running has lost its driver."""
+        self._changed.put(None)
+        self._planner.join()
+        executions = list(self._executions.values())
+        for execution in executions:
+            execution.kill()
+        for execution in executions:
+            execution.join(timeout=5)
+        self._clusters.close()
+
+    def prepare(self) -> None:
+        """Get ready to run notebooks, because somebody is about to ask for it."""
+        self._executor.prepare()
+
+    def wake(self, run_id: int) -> None:
+        """Plan a run anew, because something about it changed."""
+        self._changed.put(run_id)
+
+    def _plan(self) -> None:
+        while True:
+            try:
+                run_id = self._changed.get(timeout=self._seconds_to_next_deadline())
+            except queue.Empty:
+                due = [run for run, deadline in self._deadlines.items() if deadline <= now()]
+            else:
+                if run_id is None:
+                    return
+                due = [run_id]
+            for run_id in due:
+                self._deadlines.pop(run_id, None)
+                try:
+                    self._advance(run_id)
+                except Exception:
+                    _log.exception("Planning run %d failed.", run_id)
+
+    def _seconds_to_next_deadline(self) -> float | None:
+        if not self._deadlines:
+            return None
+        return max(0.0, (min(self._deadlines.values()) - now()) / 1000)
+
+    def _advance(self, run_id: int) -> None:
+        """Carry out steps until there is nothing to do in a run but wait."""
+        while True:
+            with self._store.transaction():
+                run = self._store.runs.get(run_id)
+                if run is None or run.state.terminal:
+                    return
+                steps = plan.next_steps(run, now())
+                effects = [self._apply(run, step) for step in steps]
+            for effect in effects:
+                effect()
+            if not steps:
+                deadline = plan.next_deadline(run)
+                if deadline is not None:
+                    self._deadlines[run_id] = deadline
+                return
+
+    def _apply(self, run: Run, step: plan.Step) -> Effect:
+        """Store what a step changes and return what is left to do once that is stored."""
+        runs = self._store.runs
+        match step:
+            case plan.StartTask(attempt):
+                started = replace(attempt, state=states.PENDING, started=now())
+                runs.change_attempt(started)
+                return partial(self._execute, run, started)
+            case plan.EndTask(attempt, state):
+                runs.change_attempt(replace(attempt, state=state, ending=None, ended=now()))
+            case plan.RetryTask(attempt):
+                runs.change_attempt(
+                    replace(attempt, state=attempt.ending or attempt.state, ending=None)
+                )
+                again = Attempt(
+                    run_id=self._store.new_id(),
+                    task=attempt.task,
+                    number=attempt.number + 1,
+                    round=attempt.round,
+                    state=states.BLOCKED,
+                )
+                runs.add_attempts(run.run_id, [again])
+            case plan.StopTask(attempt, reason):
+                runs.change_attempt(replace(attempt, state=states.STOPPING, stop=reason))
+                return partial(self._kill, attempt.run_id)
+            case plan.StopRun(reason):
+                runs.change(replace(run, stop=reason))
+            case plan.SetRun(state):
+                return self._set_run(run, state)
+        return _nothing
+
+    def _set_run(self, run: Run, state: State) -> Effect:
+        ended = now() if state.terminal else 0
+        current = replace(run.round, state=state, ended=ended)
+        self._store.runs.change(
+            replace(run, state=state, ended=ended, rounds=(*run.rounds[:-1], current))
+        )
+        return partial(self._after_run, run) if state.terminal else _nothing
+
+    def _after_run(self, run: Run) -> None:
+        self._clusters.release(run.run_id)
+        if run.run_type is RunType.JOB_RUN:
+            self.start_queued(run.job_id)
+
+    def start_queued(self, job_id: int) -> None:
+        """Let queued runs of a job begin, oldest first, as far as its limit allows."""
+        with self._store.transaction():
+            active = self._store.runs.active(job_id)
+            running = sum(not run.queued for run in active)
+            job = self._store.jobs.get(job_id)
+            for run in (run for run in active if run.queued and run.stop is None):
+                settings = run.round.settings if job is None else job.settings
+                if admission(settings, running) != states.PENDING:
+                    return
+                self._dequeue(run)
+                running += 1
+                self.wake(run.run_id)
+
+    def _dequeue(self, run: Run) -> None:
+        current = replace(run.round, state=states.PENDING, started=now())
+        self._store.runs.change(
+            replace(run, state=states.PENDING, rounds=(*run.rounds[:-1], current))
+        )
+        for attempt in run.attempts:
+            if attempt.state.life_cycle is LifeCycle.QUEUED:
+                self._store.runs.change_attempt(replace(attempt, state=states.BLOCKED))
+
+    def _execute(self, run: Run, attempt: Attempt) -> None:
+        execution = Execution(
+            self._services,
+            run,
+            attempt,
+            on_running=partial(self._running, run.run_id, attempt.run_id),
+            on_ended=partial(self._ended, run.run_id, attempt.run_id),
+        )
+        self._executions[attempt.run_id] = execution
+        execution.start()
+
+    def _kill(self, task_run_id: int) -> None:
+        execution = self._executions.get(task_run_id)
+        if execution is not None:
+            execution.kill()
+
+    def _running(self, run_id: int, task_run_id: int, cluster_id: str) -> None:
+        with self._store.transaction():
+            run = self._store.runs.get(run_id)
+            if run is None:
+                return
+            attempt = run.attempt(task_run_id)
+            state = states.RUNNING if attempt.stop is None else attempt.state
+            self._store.runs.change_attempt(
+                replace(attempt, state=state, executing=now(), cluster_id=cluster_id)
+            )
+        self.wake(run_id)
+
+    def _ended(self, run_id: int, task_run_id: int, ending: State) -> None:
+        with self._store.transaction():
+            run = self._store.runs.get(run_id)
+            if run is None:
+                return
+            attempt = plan.after_execution(run, run.attempt(task_run_id), ending)
+            self._store.runs.change_attempt(replace(attempt, ended=now()))
+        self._executions.pop(task_run_id, None)
+        self.wake(run_id)
+
+
+def _nothing() -> None:
+    """Be the effect of a step that is done once it is stored."""

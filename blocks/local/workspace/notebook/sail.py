@@ -1,0 +1,21 @@
+"""The process of a Spark cluster: prints its Spark Connect URL, ends when its input closes."""
+
+from __future__ import annotations
+
+import sys
+
+from pysail.spark import SparkConnectServer
+
+
+def main() -> None:
+    """Serve Spark Connect on a free port of the loopback interface."""
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    host, port = server.listening_address
+    print(f"sc://{host}:{port}", flush=True)
+    sys.stdin.read()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""What happens next in a run: pure decisions, which the engine carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from blocks.local.workspace import states
+from blocks.local.workspace.conditions import FAILED, run_result, verdict
+from blocks.local.workspace.runs import Attempt, Run, Stop
+from blocks.local.workspace.states import LifeCycle, Result, State
+
+
+@dataclass(frozen=True)
+class StartTask:
+    """Run an attempt that was blocked."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class EndTask:
+    """Give an attempt its final state, without (further) running it."""
+
+    attempt: Attempt
+    state: State
+
+
+@dataclass(frozen=True)
+class RetryTask:
+    """Close a failed attempt and add the next one."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class StopTask:
+    """End the process of an attempt that is being executed."""
+
+    attempt: Attempt
+    reason: Stop
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """Begin to stop the whole run."""
+
+    reason: Stop
+
+
+@dataclass(frozen=True)
+class SetRun:
+    """Give the run another state; the last one is terminal."""
+
+    state: State
+
+
+Step = StartTask | EndTask | RetryTask | StopTask | StopRun | SetRun
+
+EXECUTING = frozenset({LifeCycle.PENDING, LifeCycle.RUNNING, LifeCycle.TERMINATING})
+_ENDING_WITHOUT_RUNNING = {
+    Result.EXCLUDED: states.EXCLUDED,
+    Result.UPSTREAM_FAILED: states.UPSTREAM_FAILED,
+    Result.UPSTREAM_CANCELED: states.UPSTREAM_CANCELED,
+}
+
+
+def next_steps(run: Run, now: int) -> tuple[Step, ...]:
+    """Decide what to do in a run at this moment.
+
+    Carry the steps out, then ask again: one answer may enable the next.
+
+    Args:
+        run: The run.
+        now: Epoch milliseconds.
+
+    Returns:
+        The steps, in order; none when there is nothing to do but wait.
+    """
+    current = run.latest
+    if run.stop is not None:
+        steps = tuple(_stop(current.values(), run.stop))
+    elif run.queued:
+        return ()
+    elif run.round.timeout and now >= _run_due(run):
+        return (StopRun(Stop.TIMEOUT),)
+    else:
+        steps = tuple(
+            step
+            for attempt in current.values()
+            if (step := _next_step(attempt, current, now)) is not None
+        )
+    if all(attempt.state.terminal for attempt in current.values()):
+        return (*steps, SetRun(_run_ending(current, run.stop)))
+    visible = _visible_state(run)
+    return steps if visible == run.state else (*steps, SetRun(visible))
+
+
+def next_deadline(run: Run) -> int | None:
+    """Return when something happens by the clock alone, in epoch milliseconds, or None."""
+    if run.queued or run.state.terminal:
+        return None
+    due = [_run_due(run)] if run.round.timeout and run.stop is None else []
+    for attempt in run.latest.values():
+        if attempt.state.life_cycle is LifeCycle.WAITING_FOR_RETRY:
+            due.append(_retry_due(attempt))
+        elif attempt.state.life_cycle in EXECUTING and attempt.task.timeout and not attempt.stop:
+            due.append(_task_due(attempt))
+    return min(due, default=None)
+
+
+def after_execution(run: Run, attempt: Attempt, ending: State) -> Attempt:
+    """Decide what becomes of an attempt whose execution is over.
+
+    Args:
+        run: Its run.
+        attempt: The attempt, as it was while it was executed.
+        ending: How the execution ended on its own account.
+
+    Returns:
+        The attempt, at its end or waiting for a retry.
+    """
+    if attempt.stop is Stop.CANCEL:
+        ending = states.TASK_CANCELED
+    elif attempt.stop is Stop.TIMEOUT:
+        ending = states.TIMED_OUT
+    if run.stop is None and _retries(run, attempt, ending):
+        waiting = State(LifeCycle.WAITING_FOR_RETRY, message=ending.message)
+        return replace(attempt, state=waiting, ending=ending)
+    return replace(attempt, state=ending)
+
+
+def _retries(run: Run, attempt: Attempt, final: State) -> bool:
+    retryable = final.result is Result.FAILED or (
+        final.result is Result.TIMEDOUT and attempt.task.retry_on_timeout
+    )
+    tries = sum(
+        other.task.key == attempt.task.key and other.round == attempt.round
+        for other in run.attempts
+    )
+    return retryable and (attempt.task.max_retries == -1 or tries <= attempt.task.max_retries)
+
+
+def _retry_due(attempt: Attempt) -> int:
+    return attempt.started + attempt.task.retry_interval
+
+
+def _task_due(attempt: Attempt) -> int:
+    return attempt.started + attempt.task.timeout * 1000
+
+
+def _run_due(run: Run) -> int:
+    return run.round.started + run.round.timeout * 1000
+
+
+def _next_step(attempt: Attempt, current: dict[str, Attempt], now: int) -> Step | None:
+    match attempt.state.life_cycle:
+        case LifeCycle.BLOCKED:
+            return _unblock(attempt, current)
+        case LifeCycle.WAITING_FOR_RETRY:
+            return RetryTask(attempt) if now >= _retry_due(attempt) else None
+        case LifeCycle.PENDING | LifeCycle.RUNNING:
+            late = attempt.task.timeout and now >= _task_due(attempt)
+            return StopTask(attempt, Stop.TIMEOUT) if late and not attempt.stop else None
+        case _:
+            return None
+
+
+def _unblock(attempt: Attempt, current: dict[str, Attempt]) -> Step | None:
+    upstream = [current[key].state for key in attempt.task.depends_on if key in current]
+    if not all(state.terminal for state in upstream):
+        return None
+    decision = verdict(
+        attempt.task.run_if, [state.result for state in upstream if state.result is not None]
+    )
+    if decision == "run":
+        return StartTask(attempt)
+    return EndTask(attempt, _ENDING_WITHOUT_RUNNING[decision])
+
+
+def _stop(attempts: Iterable[Attempt], reason: Stop) -> Iterable[Step]:
+    for attempt in attempts:
+        match attempt.state.life_cycle:
+            case LifeCycle.BLOCKED | LifeCycle.QUEUED:
+                endings = _NEVER_STARTED if attempt.task.depends_on else _NEVER_STARTED_ROOT
+                yield EndTask(attempt, endings[reason])
+            case LifeCycle.WAITING_FOR_RETRY if attempt.ending is not None:
+                yield EndTask(attempt, attempt.ending)
+            case LifeCycle.PENDING | LifeCycle.RUNNING if attempt.stop is None:
+                yield StopTask(attempt, reason)
+            case _:
+                pass
+
+
+_NEVER_STARTED_ROOT = {Stop.CANCEL: states.TASK_CANCELED, Stop.TIMEOUT: states.TIMED_OUT}
+_NEVER_STARTED = {Stop.CANCEL: states.UPSTREAM_CANCELED, Stop.TIMEOUT: states.UPSTREAM_FAILED}
+
+
+def _visible_state(run: Run) -> State:
+    """Return the state of a run that has not ended: the furthest of its tasks decides."""
+    if run.stop is not None:
+        return states.STOPPING
+    begun = any(
+        attempt.round == run.round.position and attempt.state.life_cycle not in _NOT_BEGUN
+        for attempt in run.attempts
+    )
+    return states.RUNNING if begun else states.PENDING
+
+
+_NOT_BEGUN = frozenset({LifeCycle.BLOCKED, LifeCycle.PENDING})
+
+
+def _run_ending(current: dict[str, Attempt], stop: Stop | None) -> State:
+    if stop is Stop.CANCEL:
+        return states.RUN_CANCELED
+    if stop is Stop.TIMEOUT:
+        return states.TIMED_OUT
+    results = {
+        key: attempt.state.result
+        for key, attempt in current.items()
+        if attempt.state.result is not None
+    }
+    result = run_result(results, {key: a.task.depends_on for key, a in current.items()})
+    match result:
+        case Result.SUCCESS:
+            return states.SUCCEEDED
+        case Result.SUCCESS_WITH_FAILURES:
+            return replace(
+                states.SUCCEEDED,
+                result=result,
+                code="SUCCESS_WITH_FAILURES",
+            )
+        case Result.CANCELED:
+            return states.RUN_CANCELED
+        case _:
+            return _failed_run(current.values())
+
+
+def _failed_run(attempts: Iterable[Attempt]) -> State:
+    """Return the state of a failed run.
+
+    The cloud shows INTERNAL_ERROR with FAILED here although nothing internal went wrong, and
+    names one task that failed by itself.
+    """
+    failed = [attempt for attempt in attempts if attempt.state.result in FAILED]
+    # After a repair of some tasks only, none may be left that failed by itself.
+    culprit = min(
+        failed,
+        key=lambda attempt: (attempt.state.result is Result.UPSTREAM_FAILED, attempt.run_id),
+    )
+    skipped = any(attempt.state.result is Result.UPSTREAM_FAILED for attempt in failed)
+    message = (
+        f"Task {culprit.task.key} failed with message: {culprit.state.message.rstrip('.')}."
+        + (" This caused all downstream tasks to get skipped." if skipped else "")
+    )
+    return replace(
+        culprit.state,
+        life_cycle=LifeCycle.INTERNAL_ERROR,
+        result=Result.FAILED,
+        message=message,
+        stopped=False,
+    )

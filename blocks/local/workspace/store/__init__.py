@@ -1,0 +1,45 @@
+"""What the workspace keeps: one SQLite file, read and written through small record classes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from blocks.local.workspace.store.database import Database
+from blocks.local.workspace.store.jobs import Jobs
+from blocks.local.workspace.store.objects import Objects
+from blocks.local.workspace.store.outputs import Outputs
+from blocks.local.workspace.store.runs import Runs
+
+
+class Store:
+    """Everything that survives a restart.
+
+    Attributes:
+        jobs: Saved jobs.
+        runs: Runs, rounds, attempts and idempotency tokens.
+        outputs: What notebooks left behind.
+        objects: Folders, notebooks and files.
+
+    Args:
+        path: The database file; it is made if it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        self.jobs = Jobs(self._database)
+        self.runs = Runs(self._database)
+        self.outputs = Outputs(self._database)
+        self.objects = Objects(self._database)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Keep everybody else out while something is read, decided and written."""
+        return self._database.transaction()
+
+    def new_id(self) -> int:
+        """Return an id that was never given before."""
+        return self._database.new_id()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()

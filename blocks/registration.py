@@ -1,0 +1,111 @@
+"""Block documents from the environment: the one place where connection details come from."""
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from prefect_aws.client_parameters import AwsClientParameters
+from prefect_aws.s3 import S3Bucket
+from prefect_databricks import DatabricksCredentials
+from prefect_sqlalchemy import SqlAlchemyConnector
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blocks.databricks import DatabricksJob, NotebookTask
+
+DOCUMENT = "renewables"
+
+TASKS = [
+    NotebookTask(
+        task_key="join_data",
+        notebook="notebooks/join_data.py",
+        parameters={
+            "input_path": "{{job.parameters.subset_path}}",
+            "output_path": "{{job.parameters.joined_path}}",
+        },
+    ),
+    NotebookTask(
+        task_key="transform_data",
+        notebook="notebooks/transform_data.py",
+        depends_on=["join_data"],
+        parameters={
+            "input_path": "{{job.parameters.joined_path}}",
+            "output_path": "{{job.parameters.transformed_path}}",
+        },
+    ),
+]
+# Every run gives its own values; a job parameter needs a default all the same.
+JOB_PARAMETERS = {"country": "", "subset_path": "", "joined_path": "", "transformed_path": ""}
+
+
+class Settings(BaseSettings):
+    """Connection details, read from the environment and from ``.env`` in the current directory.
+
+    The names are those that Databricks' and AWS' own tools read, where there is one.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    databricks_host: str = Field(description="Workspace host; a scheme is taken off.")
+    databricks_token: SecretStr | None = Field(None, description="Personal access token.")
+    databricks_client_id: str | None = Field(None, description="OAuth service principal.")
+    databricks_client_secret: SecretStr | None = Field(None, description="Its secret.")
+    databricks_tenant_id: str | None = Field(None, description="Azure tenant, on Azure only.")
+    databricks_ca_file: str | None = Field(
+        None, description="Certificate authority to trust, for a workspace with one of its own."
+    )
+    databricks_job_cluster: dict[str, Any] | None = Field(
+        None, description="Job cluster specification as JSON (Jobs API, new_cluster)."
+    )
+    aws_access_key_id: str | None = Field(None, description="Left out for a profile or a role.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="Belongs to the key.")
+    aws_session_token: str | None = Field(None, description="For temporary credentials.")
+    aws_profile: str | None = Field(None, description="Named profile of the AWS tools.")
+    aws_region: str | None = Field(None, description="The bucket's region.")
+    aws_endpoint_url: str | None = Field(None, description="An S3 store other than AWS.")
+    renewables_bucket: str = Field(description="Bucket for the files between the steps.")
+    database_url: SecretStr = Field(
+        description="SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name."
+    )
+
+
+def blocks_from(settings: Settings) -> list[Block]:
+    """Build the block documents that the flows load, each after those that it refers to."""
+    databricks = DatabricksCredentials(
+        databricks_instance=settings.databricks_host.split("://")[-1].rstrip("/"),
+        token=settings.databricks_token,
+        client_id=settings.databricks_client_id,
+        client_secret=settings.databricks_client_secret,
+        tenant_id=settings.databricks_tenant_id,
+        client_kwargs=(
+            {"verify": settings.databricks_ca_file} if settings.databricks_ca_file else None
+        ),
+    )
+    cluster = settings.databricks_job_cluster
+    job = DatabricksJob(
+        databricks_credentials=databricks,
+        job_name=DOCUMENT,
+        tasks=TASKS,
+        parameters=JOB_PARAMETERS,
+        **({"new_cluster": cluster} if cluster else {}),
+    )
+    aws = AwsCredentials(
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=settings.aws_secret_access_key,
+        aws_session_token=settings.aws_session_token,
+        profile_name=settings.aws_profile,
+        region_name=settings.aws_region,
+        aws_client_parameters=AwsClientParameters(endpoint_url=settings.aws_endpoint_url),
+    )
+    bucket = S3Bucket(bucket_name=settings.renewables_bucket, credentials=aws)
+    connector = SqlAlchemyConnector(connection_info=settings.database_url.get_secret_value())
+    return [databricks, job, aws, bucket, connector]
+
+
+def register(settings: Settings) -> list[str]:
+    """Create or update the block documents, and return their names (``type/document``)."""
+    names = []
+    for block in blocks_from(settings):
+        block.save(DOCUMENT, overwrite=True)
+        names.append(f"{block.get_block_type_slug()}/{DOCUMENT}")
+    return names

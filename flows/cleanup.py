@@ -1,0 +1,116 @@
+"""What a run leaves behind, and what it takes away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from prefect.futures import PrefectFuture, PrefectFutureList, wait
+from prefect.logging import get_run_logger
+from prefect_aws.s3 import S3Bucket
+from prefect_sqlalchemy import SqlAlchemyConnector
+
+from blocks.databricks import Outcome, RunState
+from flows.connections import Connections
+from flows.database import drop_tables
+from flows.databricks import DatabricksRunFailedError
+from flows.object_storage import (
+    COUNTRY_SUBSET,
+    JOINED_DATA,
+    TRANSFORMED_DATA,
+    RunFolders,
+    delete_folders,
+)
+
+T = TypeVar("T")
+
+STAGES = (COUNTRY_SUBSET, JOINED_DATA, TRANSFORMED_DATA)
+# Which Databricks task writes which stage.
+_WRITTEN_BY = {"join_data": JOINED_DATA, "transform_data": TRANSFORMED_DATA}
+
+
+def needed_later(state: RunState | None) -> frozenset[str]:
+    """Return the stages that a later repair, or a retry of the flow run, still reads.
+
+    Args:
+        state: The Databricks run of a flow run that failed; None when none was started.
+    """
+    if state is None or state.outcome is Outcome.CANCELED:
+        return frozenset()
+    done = {key for key, attempt in state.current.items() if attempt.outcome.ok}
+    written = {stage for task_key, stage in _WRITTEN_BY.items() if task_key in done}
+    return frozenset({COUNTRY_SUBSET} | written)
+
+
+@dataclass
+class TemporaryData:
+    """The temporary tables and objects of one run, taken away when its ``with`` block ends.
+
+    After success and after a cancel, everything goes. After a failure, what :func:`needed_later`
+    names stays. Objects and tables of other runs are never touched.
+
+    Attributes:
+        folders: Where the run keeps its objects.
+        connections: Names of the blocks.
+        keep: Leave everything in place.
+        databricks: The run on Databricks, once it has succeeded.
+    """
+
+    folders: RunFolders
+    connections: Connections
+    keep: bool
+    databricks: RunState | None = None
+    _submitted: list[PrefectFuture[Any]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def finish(self, futures: PrefectFutureList[T]) -> list[T]:
+        """Wait for all of some mapped task runs, then return their results.
+
+        Raises:
+            Exception: The first failure, raised only when no other of them runs any more.
+        """
+        self._submitted += futures
+        wait(futures)
+        results: list[T] = futures.result()
+        return results
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take away what nobody needs any more."""
+        if self.keep:
+            return
+        # Task threads outlive an interrupted flow for a moment, and may still be writing.
+        wait(self._submitted, timeout=15)
+        failed = isinstance(exc, Exception)
+        run = exc.state if isinstance(exc, DatabricksRunFailedError) else self.databricks
+        kept = needed_later(run) if failed else frozenset()
+        logger = get_run_logger()
+        try:
+            tables, objects = self._remove(set(STAGES) - kept)
+        except Exception as error:
+            # The run's own verdict matters more than what is left of it.
+            logger.exception(
+                "Could not remove the temporary data of run %s (%s); the next sweep will.",
+                self.folders.run_key,
+                type(error).__name__,
+            )
+            return
+        logger.info("Removed %d temporary tables and %d objects", tables, objects)
+        if kept:
+            logger.info("Kept for a repair: %s", ", ".join(sorted(map(self.folders.key, kept))))
+
+    def _remove(self, stages: Iterable[str]) -> tuple[int, int]:
+        with SqlAlchemyConnector.load(self.connections.database) as connector:
+            tables = drop_tables(connector, self.folders.run_key)
+        bucket = S3Bucket.load(self.connections.bucket)
+        objects = delete_folders(bucket, [self.folders.key(stage) for stage in stages])
+        return len(tables), objects

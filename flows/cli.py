@@ -1,0 +1,223 @@
+"""The command line ``renewables``.
+
+Prefect is imported only by the commands that need it, after the settings that it reads from the
+environment at import are in place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from blocks.databricks import RunState
+
+STATE_DIR = Path(".renewables")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        return 130
+    except _reportable() as error:
+        _say(f"error: {error}")
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="renewables",
+        description="Run Databricks notebooks from Prefect, here or in the cloud.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the whole pipeline once, on this machine")
+    run.set_defaults(command=_run)
+    run.add_argument("--country", required=True, help="country or region, as the sources spell it")
+    run.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="PATH_OR_URL",
+        help="CSV file of one source of electricity; repeatable (default: a synthetic sample)",
+    )
+    run.add_argument(
+        "--output", default="output", metavar="DIR", help="where the chart goes (default: output/)"
+    )
+    run.add_argument(
+        "--prefect-api", metavar="URL", help="use a running Prefect server instead of one of ours"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print the result as one JSON object, last on stdout"
+    )
+
+    workspace = commands.add_parser("workspace", help="start the local Databricks workspace alone")
+    workspace.set_defaults(command=_workspace)
+    workspace.add_argument("--port", type=int, default=0, help="HTTPS port (default: any free one)")
+    workspace.add_argument(
+        "--state-dir",
+        type=Path,
+        default=STATE_DIR / "workspace",
+        help="where jobs, runs and notebooks are kept (default: %(default)s)",
+    )
+    workspace.add_argument("--http", action="store_true", help="answer plain HTTP on a second port")
+    workspace.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="write the connection details here, too"
+    )
+
+    blocks = commands.add_parser(
+        "blocks", help="create or update the block documents from the environment and .env"
+    )
+    blocks.set_defaults(command=_blocks)
+    return parser
+
+
+def _reportable() -> tuple[type[Exception], ...]:
+    """Errors that are sentences for the user; any other one is a defect and keeps its trace."""
+    from blocks.local.children import StackError
+
+    return (StackError, OSError)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@dataclass
+class _Progress(logging.Handler):
+    """Shows what this project says through Prefect's loggers, and not what Prefect says itself."""
+
+    started: float
+
+    def __post_init__(self) -> None:
+        super().__init__(logging.INFO)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record of ours with the seconds since the start."""
+        if Path(record.pathname).is_relative_to(Path(__file__).parent):
+            self.say(record.getMessage())
+
+    def say(self, text: str) -> None:
+        """Print one line of progress."""
+        _say(f"{time.monotonic() - self.started:6.1f} s  {text}")
+
+    __hash__ = logging.Handler.__hash__
+
+
+def _run(options: argparse.Namespace) -> int:
+    from blocks.local.stack import embedded_stack
+
+    progress = _Progress(time.monotonic())
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    own_server = options.prefect_api is None
+    with embedded_stack(STATE_DIR, prefect_server=own_server, on_progress=progress.say) as stack:
+        if own_server:
+            os.environ["PREFECT_HOME"] = str((STATE_DIR / "prefect").absolute())
+        os.environ["PREFECT_API_URL"] = options.prefect_api or stack.prefect_api_url
+
+        from blocks.registration import Settings, register
+        from flows.renewable_analysis import renewable_analysis
+
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addHandler(progress)
+        details = {key.lower(): value for key, value in stack.environment().items()}
+        register(Settings(_env_file=None, **details))
+        state = renewable_analysis(
+            options.country, options.source, output=options.output, return_state=True
+        )
+        report = _report(options.country, state)
+    if report["state"] in ("Completed", "Repaired"):
+        _say(f"Chart: {report['chart']}\nData:  {report['data']}")
+    else:
+        _say(f"error: {report['error']}")
+    if options.json:
+        print(json.dumps(report), flush=True)
+    return 0 if state.is_completed() else 1
+
+
+def _report(country: str, state: State[Any]) -> dict[str, Any]:
+    from flows.databricks import DatabricksRunFailedError
+    from flows.renewable_analysis import Analysis
+
+    result = state.result(raise_on_failure=False)
+    run: RunState | None = None
+    if isinstance(result, Analysis):
+        run = result.databricks
+    elif isinstance(result, DatabricksRunFailedError):
+        run = result.state
+    done = isinstance(result, Analysis)
+    return {
+        "state": state.name,
+        "error": None if done else str(result or state.message),
+        "country": country,
+        "years": list(result.years) if done else [],
+        "chart": str(result.chart) if done else None,
+        "data": str(result.data) if done else None,
+        "flow_run_id": str(state.state_details.flow_run_id),
+        "databricks": run and _databricks_report(run),
+    }
+
+
+def _databricks_report(run: RunState) -> dict[str, Any]:
+    return {
+        "job_id": run.job_id,
+        "run_id": run.run_id,
+        "run_page_url": run.run_page_url,
+        "repairs": run.repairs,
+        "attempts": [
+            {
+                "task_key": attempt.task_key,
+                "attempt_number": attempt.attempt_number,
+                "run_id": attempt.run_id,
+                "result_state": attempt.status.result_state,
+                "seconds": attempt.seconds,
+            }
+            for attempt in sorted(run.attempts, key=lambda a: (a.task_key, a.attempt_number))
+        ],
+    }
+
+
+def _workspace(options: argparse.Namespace) -> int:
+    from blocks.local.workspace.server import serve
+
+    return serve(
+        port=options.port,
+        state_dir=options.state_dir,
+        http=options.http,
+        ready_file=options.ready_file,
+    )
+
+
+def _blocks(_: argparse.Namespace) -> int:
+    from pydantic import ValidationError
+
+    from blocks.registration import Settings, register
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        names = ", ".join(str(item["loc"][0]).upper() for item in error.errors())
+        _say(f"error: set {names} in the environment or in .env (see .env.example).")
+        return 1
+    for name in register(settings):
+        print(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
