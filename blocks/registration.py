@@ -8,7 +8,7 @@ from prefect_aws.client_parameters import AwsClientParameters
 from prefect_aws.s3 import S3Bucket
 from prefect_databricks import DatabricksCredentials
 from prefect_sqlalchemy import SqlAlchemyConnector
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blocks.databricks import DatabricksJob, NotebookTask
@@ -38,13 +38,12 @@ TASKS = [
 JOB_PARAMETERS = {"country": "", "subset_path": "", "joined_path": "", "transformed_path": ""}
 
 
-class Settings(BaseSettings):
-    """Connection details, read from the environment and from ``.env`` in the current directory.
+class Settings(BaseModel):
+    """Connection details of every outside system.
 
-    The names are those that Databricks' and AWS' own tools read, where there is one.
+    As environment variables they have the same names in upper case, which are those that
+    Databricks' and AWS' own tools read, where there is one.
     """
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
     databricks_host: str = Field(description="Workspace host; a scheme is taken off.")
     databricks_token: SecretStr | None = Field(None, description="Personal access token.")
@@ -67,6 +66,30 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         description="SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name."
     )
+
+
+class _Environment(Settings, BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+
+class IncompleteSettingsError(ValueError):
+    """The environment lacks connection details; the message names them."""
+
+
+def settings_from_environment() -> Settings:
+    """Read the settings from the environment, and from ``.env`` in the current directory.
+
+    Raises:
+        IncompleteSettingsError: Some are missing or cannot be used.
+    """
+    try:
+        return _Environment()
+    except ValidationError as error:
+        # Pydantic's own message would quote the values.
+        names = sorted({str(item["loc"][0]).upper() for item in error.errors()})
+        raise IncompleteSettingsError(
+            f"Set {', '.join(names)} in the environment or in .env; see .env.example."
+        ) from None
 
 
 def blocks_from(settings: Settings) -> list[Block]:

@@ -22,7 +22,7 @@ def attribution(sources: Iterable[str]) -> str:
         sources: Paths or http(s) URLs; only the names of the files count.
     """
     ours, theirs, others = [], [], []
-    for name in map(file_name, sources):
+    for name in map(_file_name, sources):
         if name in _SYNTHETIC:
             ours.append(name)
         elif _OUR_WORLD_IN_DATA.fullmatch(name):
@@ -39,7 +39,7 @@ def attribution(sources: Iterable[str]) -> str:
     return ". ".join(notes)
 
 
-def file_name(source: str) -> str:
+def _file_name(source: str) -> str:
     """Return the last part of a path or of an http(s) URL."""
     if source.startswith(("http://", "https://")):
         return unquote(urlsplit(source).path).rstrip("/").rpartition("/")[2]

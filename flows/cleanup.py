@@ -9,12 +9,10 @@ from typing import Any, Self, TypeVar
 
 from prefect.futures import PrefectFuture, PrefectFutureList, wait
 from prefect.logging import get_run_logger
-from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import Outcome, RunState
 from flows.connections import Connections
-from flows.database import drop_tables
 from flows.databricks import DatabricksRunFailedError
 from flows.object_storage import (
     COUNTRY_SUBSET,
@@ -23,6 +21,7 @@ from flows.object_storage import (
     RunFolders,
     delete_folders,
 )
+from flows.temporary_tables import drop_tables
 
 T = TypeVar("T")
 
@@ -111,6 +110,6 @@ class TemporaryData:
     def _remove(self, stages: Iterable[str]) -> tuple[int, int]:
         with SqlAlchemyConnector.load(self.connections.database) as connector:
             tables = drop_tables(connector, self.folders.run_key)
-        bucket = S3Bucket.load(self.connections.bucket)
+        bucket = self.connections.load_bucket()
         objects = delete_folders(bucket, [self.folders.key(stage) for stage in stages])
         return len(tables), objects

@@ -10,9 +10,11 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from blocks.databricks import RunState
 
 STATE_DIR = Path(".renewables")
+PROJECT = Path(__file__).resolve().parents[1]
+WORK_POOL = "renewables"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--json", action="store_true", help="print the result as one JSON object, last on stdout"
+    )
+
+    up = commands.add_parser("up", help="serve everything: Prefect UI, deployments, a worker")
+    up.set_defaults(command=_up)
+    up.add_argument(
+        "--prefect-api", metavar="URL", help="use a running Prefect server instead of one of ours"
     )
 
     workspace = commands.add_parser("workspace", help="start the local Databricks workspace alone")
@@ -119,29 +129,40 @@ class _Progress(logging.Handler):
     __hash__ = logging.Handler.__hash__
 
 
-def _run(options: argparse.Namespace) -> int:
+@contextmanager
+def _stack(options: argparse.Namespace, progress: _Progress) -> Iterator[None]:
+    """Start the embedded stack, point Prefect at it, and register its block documents."""
     from blocks.local.stack import embedded_stack
 
-    progress = _Progress(time.monotonic())
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     own_server = options.prefect_api is None
     with embedded_stack(STATE_DIR, prefect_server=own_server, on_progress=progress.say) as stack:
         if own_server:
             os.environ["PREFECT_HOME"] = str((STATE_DIR / "prefect").absolute())
-        os.environ["PREFECT_API_URL"] = options.prefect_api or stack.prefect_api_url
+        os.environ["PREFECT_API_URL"] = options.prefect_api or str(stack.prefect_api_url)
 
         from blocks.registration import Settings, register
+
+        details = {key.lower(): value for key, value in stack.environment().items()}
+        register(Settings.model_validate(details))
+        yield
+
+
+def _run(options: argparse.Namespace) -> int:
+    progress = _Progress(time.monotonic())
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    with _stack(options, progress):
         from flows.renewable_analysis import renewable_analysis
 
         for name in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(name).addHandler(progress)
-        details = {key.lower(): value for key, value in stack.environment().items()}
-        register(Settings(_env_file=None, **details))
         state = renewable_analysis(
             options.country, options.source, output=options.output, return_state=True
         )
         report = _report(options.country, state)
-    if report["state"] in ("Completed", "Repaired"):
+        # What is still queued for the API has to leave before the server does.
+        for handler in logging.getLogger("prefect.flow_runs").handlers:
+            handler.flush()
+    if state.is_completed():
         _say(f"Chart: {report['chart']}\nData:  {report['data']}")
     else:
         _say(f"error: {report['error']}")
@@ -150,24 +171,57 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if state.is_completed() else 1
 
 
+def _up(options: argparse.Namespace) -> int:
+    from blocks.local.children import Children
+    from blocks.local.keeper import kept
+
+    progress = _Progress(time.monotonic())
+    prefect = [sys.executable, "-m", "prefect"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _stack(options, progress), Children() as children:
+        for arguments in (
+            ["work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"],
+            ["--no-prompt", "deploy", "--all"],
+        ):
+            progress.say(f"prefect {' '.join(arguments)}")
+            step = children.start(
+                f"prefect {arguments[0]}",
+                kept([*prefect, *arguments], stop_signal=signal.SIGINT),
+                log=STATE_DIR / "logs" / f"prefect-{arguments[0].strip('-')}.log",
+                folder=PROJECT,
+            )
+            step.wait()
+        worker = children.start(
+            "Prefect worker",
+            kept(
+                [*prefect, "worker", "start", "--pool", WORK_POOL, "--name", "renewables"],
+                stop_signal=signal.SIGINT,
+            ),
+            log=STATE_DIR / "logs" / "worker.log",
+            folder=PROJECT,
+        )
+        print(os.environ["PREFECT_API_URL"].removesuffix("/api"), "ready", sep="\n", flush=True)
+        worker.process.wait()
+        _say(f"error: {worker.complaint('ended')}")
+    return 1
+
+
 def _report(country: str, state: State[Any]) -> dict[str, Any]:
     from flows.databricks import DatabricksRunFailedError
     from flows.renewable_analysis import Analysis
 
-    result = state.result(raise_on_failure=False)
-    run: RunState | None = None
-    if isinstance(result, Analysis):
-        run = result.databricks
-    elif isinstance(result, DatabricksRunFailedError):
-        run = result.state
-    done = isinstance(result, Analysis)
+    outcome = state.result(raise_on_failure=False)
+    result = outcome if isinstance(outcome, Analysis) else None
+    run = result and result.databricks
+    if isinstance(outcome, DatabricksRunFailedError):
+        run = outcome.state
     return {
         "state": state.name,
-        "error": None if done else str(result or state.message),
+        "error": None if result else str(outcome or state.message),
         "country": country,
-        "years": list(result.years) if done else [],
-        "chart": str(result.chart) if done else None,
-        "data": str(result.data) if done else None,
+        "years": list(result.years) if result else [],
+        "chart": str(result.chart) if result else None,
+        "data": str(result.data) if result else None,
         "flow_run_id": str(state.state_details.flow_run_id),
         "databricks": run and _databricks_report(run),
     }
@@ -204,15 +258,12 @@ def _workspace(options: argparse.Namespace) -> int:
 
 
 def _blocks(_: argparse.Namespace) -> int:
-    from pydantic import ValidationError
-
-    from blocks.registration import Settings, register
+    from blocks.registration import IncompleteSettingsError, register, settings_from_environment
 
     try:
-        settings = Settings()
-    except ValidationError as error:
-        names = ", ".join(str(item["loc"][0]).upper() for item in error.errors())
-        _say(f"error: set {names} in the environment or in .env (see .env.example).")
+        settings = settings_from_environment()
+    except IncompleteSettingsError as error:
+        _say(f"error: {error}")
         return 1
     for name in register(settings):
         print(name)

@@ -131,5 +131,6 @@ def check_country(
 def unknown_country(country: str, known: Sequence[str]) -> str:
     """Return the sentence that says that a country is unknown, and offers the nearest names."""
     names = nearest(country, known)
-    hint = f"Did you mean {' or '.join(names)}?" if names else f"They have {len(known)} others."
-    return f"No source has a country {shown(country)}. {hint}"
+    if not names:
+        return f"No source has a country {shown(country)}, nor one of a similar name."
+    return f"No source has a country {shown(country)}. Did you mean {' or '.join(names)}?"

@@ -67,11 +67,24 @@ class JobOutcome:
     repaired: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _End:
+    """How an attempt ended, and why if it failed; None as attempt when nobody will know."""
+
+    attempt: TaskAttempt | None
+    failure: TaskFailure | None = None
+
+
 @task(task_run_name="{task_key}", cache_policy=NO_CACHE, persist_result=False)
-def databricks_task(task_key: str, run_page_url: str, ended: "Future[State[Any]]") -> State[Any]:
+def databricks_task(
+    task_key: str, attempt_number: int, run_page_url: str, ended: "Future[_End]"
+) -> State[Any]:
     """Stand for one attempt of a Databricks task, until the watcher says how it ended."""
-    get_run_logger().info("%s runs on Databricks: %s", task_key, run_page_url)
-    return ended.result()
+    end = ended.result()
+    # Made here and not by the watcher: the server drops a state that is older than "Running".
+    if end.attempt is None:
+        return Cancelled(message="The flow run ended before this task did.")
+    return final_state(end.attempt, end.failure)
 
 
 @task(task_run_name="repair", cache_policy=NO_CACHE, persist_result=False)
@@ -84,7 +97,7 @@ class _Mirrors:
     """The Prefect task runs that stand for the attempts of one Databricks run."""
 
     def __init__(self) -> None:
-        self._ended: dict[int, Future[State[Any]]] = {}
+        self._ended: dict[int, Future[_End]] = {}
         self._latest: dict[str, PrefectFuture[Any]] = {}
         self._all: list[PrefectFuture[Any]] = []
         self._repair: PrefectFuture[int] | None = None
@@ -96,7 +109,7 @@ class _Mirrors:
         # A task thread that still waits would hold a cancelled process until it is killed.
         for ended in self._ended.values():
             if not ended.done():
-                ended.set_result(Cancelled(message="The flow run ended before this task did."))
+                ended.set_result(_End(None))
         for mirror in self._all:
             mirror.wait(timeout=10)
 
@@ -108,17 +121,19 @@ class _Mirrors:
             self._start(attempt)
         ended = self._ended[attempt.run_id]
         if attempt.outcome.ended and not ended.done():
-            ended.set_result(final_state(attempt, failure))
+            ended.set_result(_End(attempt, failure))
 
     def _start(self, attempt: TaskAttempt) -> None:
-        ended: Future[State[Any]] = Future()
+        ended: Future[_End] = Future()
         upstream = [self._latest[key] for key in attempt.depends_on if key in self._latest]
         if self._repair is not None:
             upstream.append(self._repair)
         mirror = databricks_task.submit(
             attempt.task_key,
+            attempt.attempt_number,
             attempt.run_page_url,
             ended,
+            return_state=False,
             # Databricks has decided already that this task runs.
             wait_for=[allow_failure(future) for future in upstream],
         )
@@ -129,7 +144,9 @@ class _Mirrors:
     def repair(self, run: DatabricksRun, plan: RepairPlan) -> None:
         """Send a repair, as a task run between the failed attempts and the new ones."""
         failed = [self._latest[key] for key in plan.task_keys if key in self._latest]
-        self._repair = repair.submit(run, plan, wait_for=[allow_failure(f) for f in failed])
+        self._repair = repair.submit(
+            run, plan, return_state=False, wait_for=[allow_failure(future) for future in failed]
+        )
         self._repair.result()
 
 
@@ -146,6 +163,18 @@ def final_state(attempt: TaskAttempt, failure: TaskFailure | None) -> State[Any]
         return Cancelled(message=f"{attempt.status.message} {where}")
     error = failure.error if failure else attempt.status.message
     return Failed(message=f"{error} — {where}")
+
+
+def describe(attempt: TaskAttempt, failure: TaskFailure | None) -> str:
+    """Return one line for the log: what became of an attempt."""
+    line = f"{attempt.task_key}: {attempt.outcome.value}"
+    if attempt.outcome.ended and not attempt.outcome.victim:
+        line += f" after {attempt.seconds:.1f} s"
+    if failure:
+        line += f": {failure.error}"
+    return (
+        line if attempt.outcome.ok or not attempt.start_time else f"{line} {attempt.run_page_url}"
+    )
 
 
 def run_job(job: DatabricksJob, parameters: Mapping[str, str], policy: RepairPolicy) -> JobOutcome:
@@ -214,7 +243,5 @@ def _watch(run: DatabricksRun, mirrors: _Mirrors) -> list[TaskFailure]:
             failure = run.failure(attempt)
             failures.append(failure)
         mirrors.show(attempt, failure)
-        seconds = f" in {attempt.seconds:.1f} s" if attempt.outcome.ended else ""
-        reason = f": {failure.error}" if failure else ""
-        logger.info("%s %s%s%s", attempt.task_key, attempt.outcome.value, seconds, reason)
+        logger.info("%s", describe(attempt, failure))
     return failures

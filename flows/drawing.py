@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from flows.labels import FAINT_INK, INK, SOFT_INK, Label, Look, Values, draw_labels
+from flows.result import SUM_COLUMN
 from flows.sources import source_name
-
-TOTAL = "SHW%"
 
 # Width of the bar that stands for a year between two gaps, in years.
 BAR = 0.6
@@ -63,8 +62,8 @@ def draw_chart(frame: pd.DataFrame, country: str, attribution: str) -> Figure:
     ``pyplot``), so charts can be drawn in several threads at once.
 
     Args:
-        frame: Columns ``Year``, one for each source (``Hydro (% electricity)``) and ``SHW%``; one
-            row for each year; values in percent, NaN where unknown.
+        frame: Columns ``Year``, one for each source (``Hydro (% electricity)``) and ``SHW%``; at
+            least one row, one for each year; values in percent, NaN where unknown.
         country: For the title.
         attribution: Origin and licence of the numbers, for the footnote.
 
@@ -74,8 +73,8 @@ def draw_chart(frame: pd.DataFrame, country: str, attribution: str) -> Figure:
     data = frame.set_index("Year").astype(float).sort_index()
     data = data.reindex(range(int(data.index.min()), int(data.index.max()) + 1))
     years = data.index.to_numpy()
-    shares = data.drop(columns=TOTAL)
-    total = data[TOTAL].to_numpy()
+    shares = data.drop(columns=SUM_COLUMN)
+    total = data[SUM_COLUMN].to_numpy()
     layers = _stack(shares.dropna(axis="columns", how="all"))
     drawn = ~np.isnan(layers[-1].upper) if layers else np.zeros(len(years), dtype=bool)
     runs = list(_runs(drawn))
@@ -85,8 +84,9 @@ def draw_chart(frame: pd.DataFrame, country: str, attribution: str) -> Figure:
     title = f"{textwrap.shorten(country, 50, placeholder=' …')}, {_span(years)}"
     _write(figure, 0.96, title, 15, weight="bold")
     _write(figure, 0.885, f"Share of electricity from {_subject(shares)}", 10.5, color=SOFT_INK)
-    note = f"{attribution}. {_gap_note(shares)}".strip()
-    _write(figure, 0.025, textwrap.fill(note, 155), 7.5, va="bottom", color=SOFT_INK)
+    notes = [f"{attribution}.", _gap_note(shares)]
+    note = "\n".join(textwrap.fill(note, 155) for note in notes if note)
+    _write(figure, 0.025, note, 7.5, va="bottom", color=SOFT_INK)
 
     axes = figure.add_axes((0.085, 0.15, 0.7, 0.64))
     _set_up_axes(axes, years, layers, runs)
@@ -97,10 +97,8 @@ def draw_chart(frame: pd.DataFrame, country: str, attribution: str) -> Figure:
         end = years[last] + (BAR / 2 if runs[-1][1] - runs[-1][0] == 1 else 0)
         draw_labels(figure, axes, _labels(layers, shares, total, last), end)
     else:
-        axes.text(
-            0.5, 0.5, "No year has a value from every source", ha="center", color=SOFT_INK,
-            transform=axes.transAxes,
-        )  # fmt: skip
+        nothing = "No year has a value from every source"
+        axes.text(0.5, 0.5, nothing, ha="center", color=SOFT_INK, transform=axes.transAxes)
     return figure
 
 
@@ -136,8 +134,9 @@ def _set_up_axes(
     runs: Sequence[tuple[int, int]],
 ) -> None:
     highest = (float(np.nanmax(layers[-1].upper)) if runs else 0.0) or 1.0
-    ticks = np.asarray(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(0, highest))
-    top = min(float(ticks[ticks >= highest][0]), 100.0)
+    ticks = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(0, highest)
+    # The last tick may lie below the highest share by the noise of a float.
+    top = min(max(float(ticks[-1]), highest), 100.0)
     axes.set_ylim(0, top)
     axes.set_yticks([tick for tick in ticks if 0 <= tick <= top])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g} %"))
@@ -190,7 +189,9 @@ def _labels(
 ) -> list[Label]:
     """Return the labels of the last year that is drawn, from the lowest to the highest."""
     absent = shares.columns[shares.isna().all()]
-    labels = [Label(source_name(column), "no data", None, Look("white")) for column in absent]
+    labels = [
+        Label(f"{source_name(column)}: no data", "", None, Look("white")) for column in absent
+    ]
     for layer in layers:
         lower, upper = layer.lower[last], layer.upper[last]
         labels.append(Label(layer.name, _percent(upper - lower), (lower + upper) / 2, layer.look))
@@ -198,7 +199,7 @@ def _labels(
     if np.isnan(sum_) or len(layers) == 1:
         labels.append(Label(f"In {year}", "", layers[-1].upper[last]))
     else:
-        labels.append(Label(f"Total in {year}", _percent(sum_), sum_))
+        labels.append(Label(f"Total in {year}:", _percent(sum_), sum_))
     return labels
 
 
@@ -208,7 +209,7 @@ def _percent(share: float) -> str:
     return f"{share:.1f} %" if share else "0 %"
 
 
-def _span(years: Sequence[int] | npt.NDArray[np.int64]) -> str:
+def _span(years: npt.NDArray[np.int64]) -> str:
     first, last = years[0], years[-1]
     return f"{first}–{last}" if last > first else f"{first}"  # noqa: RUF001 (a range of years)
 

@@ -76,8 +76,7 @@ def draw_labels(figure: Figure, axes: Axes, labels: Sequence[Label], end: float)
     box = axes.get_position()
     axes.set_position((box.x0, box.y0, 1 - box.x0 - taken / width, box.height))
 
-    to_pixels = axes.transData
-    ends = [to_pixels.transform((end, label.at or 0.0)) for label in labels]
+    ends = [axes.transData.transform((end, label.at or 0.0)) for label in labels]
     centres = spread(
         [y for _, y in ends],
         [extent.height + 4 for extent in extents],
@@ -91,15 +90,9 @@ def draw_labels(figure: Figure, axes: Axes, labels: Sequence[Label], end: float)
         if label.look:
             figure.add_artist(_swatch(label.look, left / width, centre / height, width, height))
         if label.at is not None:
-            corners = (x + 4, width - taken + 4, left - 5), (y, y, centre)
-            figure.add_artist(
-                Line2D(
-                    np.divide(corners[0], width),
-                    np.divide(corners[1], height),
-                    color="#9a9aa2",
-                    linewidth=0.8,
-                )
-            )
+            leader_x = np.array([x + 4, width - taken + 4, left - 5]) / width
+            leader_y = np.array([y, y, centre]) / height
+            figure.add_artist(Line2D(leader_x, leader_y, color="#9a9aa2", linewidth=0.8))
 
 
 def spread(centres: Sequence[float], heights: Sequence[float], low: float, high: float) -> Values:

@@ -1,10 +1,12 @@
-"""Tasks and helpers that touch object storage, through the block ``s3-bucket``."""
+"""Tasks that move data between the database and object storage (block ``s3-bucket``)."""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pandas as pd
 from prefect import task
@@ -13,8 +15,10 @@ from prefect.logging import get_run_logger
 from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 
-from flows.database import CountrySubset, read_subset
+from flows.connections import Connections
 from flows.naming import slug
+from flows.result import ResultError, check_result, upsert_result
+from flows.temporary_tables import CountrySubset, read_subset
 
 COUNTRY_SUBSET = "country_subset"
 JOINED_DATA = "joined_data"
@@ -41,14 +45,9 @@ class RunFolders:
         """Return the folder of a stage (``country_subset`` …) inside the bucket."""
         return f"{stage}/{slug(self.country)}/{self.run_key}"
 
-    def job_parameters(self, bucket: str) -> dict[str, str]:
-        """Return the job parameters that tell the notebooks where to read and write.
-
-        Args:
-            bucket: Name of the ``s3-bucket`` block.
-        """
-        block = S3Bucket.load(bucket)
-        root = "/".join(filter(None, (block.bucket_name, block.bucket_folder.strip("/"))))
+    def job_parameters(self, bucket: S3Bucket) -> dict[str, str]:
+        """Return the job parameters that tell the notebooks where to read and write."""
+        root = "/".join(filter(None, (bucket.bucket_name, bucket.bucket_folder.strip("/"))))
         return {
             "country": self.country,
             "subset_path": f"s3://{root}/{self.key(COUNTRY_SUBSET)}",
@@ -58,26 +57,59 @@ class RunFolders:
 
 
 @task(task_run_name="export {subset.name}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
-def export_subset(subset: CountrySubset, folders: RunFolders, database: str, bucket: str) -> str:
+def export_subset(
+    subset: CountrySubset, index: int, folders: RunFolders, connections: Connections
+) -> str:
     """Write a country's rows of one source as a CSV file into the run's folder.
 
     Args:
         subset: The rows, in the database.
+        index: Which of the run's sources this is; two may have the same slug.
         folders: Where the run keeps its objects.
-        database: Name of the ``sqlalchemy-connector`` block.
-        bucket: Name of the ``s3-bucket`` block.
+        connections: Names of the blocks.
 
     Returns:
         The object's key.
     """
-    with SqlAlchemyConnector.load(database) as connector:
+    with SqlAlchemyConnector.load(connections.database) as connector:
         frame = read_subset(connector, subset)
-    # The table's name tells apart two sources whose names have the same slug.
-    name = f"{slug(subset.name)}-{slug(subset.table)[-12:]}.csv"
-    key = f"{folders.key(COUNTRY_SUBSET)}/{name}"
-    S3Bucket.load(bucket).write_path(key, frame.to_csv(index=False).encode())
+    key = f"{folders.key(COUNTRY_SUBSET)}/{index}-{slug(subset.name)}.csv"
+    connections.load_bucket().write_path(key, frame.to_csv(index=False).encode())
     get_run_logger().info("Exported %d rows of %s to %s", len(frame), subset.name, key)
     return key
+
+
+@task(task_run_name="load result", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
+def load_result(
+    subsets: list[CountrySubset], folders: RunFolders, reported: str, connections: Connections
+) -> pd.DataFrame:
+    """Load what the notebooks made into the table ``renewable_share``, once it is checked.
+
+    Args:
+        subsets: The rows that went in, in the database.
+        folders: Where the run keeps its objects.
+        reported: What `transform_data` gave to ``dbutils.notebook.exit``: JSON with ``rows`` and
+            ``years`` (first and last).
+        connections: Names of the blocks.
+
+    Returns:
+        The result by year: ``Year``, one column per source, ``SHW%``.
+
+    Raises:
+        MissingResultError: There is no result.
+        ResultError: The result is not what the inputs, or the notebook's own words, say.
+    """
+    bucket = connections.load_bucket()
+    frame = read_folder(bucket, folders.key(TRANSFORMED_DATA))
+    frame = frame.sort_values("Year", ignore_index=True)
+    found = {"rows": len(frame), "years": [int(frame["Year"].min()), int(frame["Year"].max())]}
+    if json.loads(reported) != found:
+        raise ResultError(f"transform_data reported {reported}, but its files have {found}.")
+    with SqlAlchemyConnector.load(connections.database) as connector:
+        check_result(frame, [read_subset(connector, subset) for subset in subsets])
+        rows = upsert_result(connector, folders.country, frame)
+    get_run_logger().info("Loaded %d years of %s into renewable_share", rows, folders.country)
+    return frame
 
 
 def read_folder(bucket: S3Bucket, key: str) -> pd.DataFrame:
@@ -86,9 +118,17 @@ def read_folder(bucket: S3Bucket, key: str) -> pd.DataFrame:
     Raises:
         MissingResultError: The folder holds no rows.
     """
-    parts = (bucket.read_path(found) for found in _keys(bucket, key) if found.endswith(".csv"))
+    parts = (
+        cast(bytes, bucket.read_path(found))
+        for found in _keys(bucket, key)
+        if found.endswith(".csv")
+    )
     # Spark writes a part file for an empty partition, too; on some engines without a header.
-    frames = [pd.read_csv(io.BytesIO(part)) for part in parts if part.strip()]
+    frames = [
+        pd.read_csv(io.BytesIO(part), float_precision="round_trip")
+        for part in parts
+        if part.strip()
+    ]
     if not any(len(frame) for frame in frames):
         raise MissingResultError(
             f"The notebooks left no rows in {key} of bucket {bucket.bucket_name!r}; open the "
@@ -108,4 +148,5 @@ def delete_folders(bucket: S3Bucket, keys: Iterable[str]) -> int:
 
 def _keys(bucket: S3Bucket, key: str) -> list[str]:
     # The slash keeps a folder from matching another whose name starts with its own.
-    return sorted(str(item["Key"]) for item in bucket.list_objects(f"{key}/"))
+    listing = cast(list[dict[str, Any]], bucket.list_objects(f"{key}/"))
+    return sorted(item["Key"] for item in listing)

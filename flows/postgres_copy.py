@@ -7,7 +7,7 @@ is left to the row-wise reader, which accepts it or says what is wrong with it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import psycopg
@@ -20,6 +20,7 @@ from flows.sources import (
     LAST_YEAR,
     LOWEST_SHARE,
     MAX_LINE_BYTES,
+    Row,
     SourceFile,
     open_file,
     read_header,
@@ -78,8 +79,7 @@ def copy_file(connection: Connection, file: SourceFile, table: str) -> int:
     ).format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, read_header(file).fields))
     )
-    driver_connection = cast(psycopg.Connection, connection.connection.driver_connection)
-    with driver_connection.cursor() as cursor:
+    with _cursor(connection) as cursor:
         try:
             with cursor.copy(statement) as copy:
                 for chunk in read_plain_chunks(file):
@@ -90,6 +90,22 @@ def copy_file(connection: Connection, file: SourceFile, table: str) -> int:
     if rows == 0 or _has_bad_row(connection, table):
         raise UnusualFileError
     return rows
+
+
+def copy_rows(connection: Connection, rows: Iterable[Row], table: str) -> int:
+    """Load rows that were read already; some five times slower than `copy_file`.
+
+    Returns:
+        The number of rows.
+    """
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, Row._fields))
+    )
+    with _cursor(connection) as cursor:
+        with cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+        return cursor.rowcount
 
 
 def read_plain_chunks(file: SourceFile) -> Iterator[bytes]:
@@ -109,16 +125,30 @@ def read_plain_chunks(file: SourceFile) -> Iterator[bytes]:
                 chunk += stream.readline(MAX_LINE_BYTES)
             if not _is_plain(chunk):
                 raise UnusualFileError
-            yield chunk
+            rows = chunk.rstrip(b"\r\n")
+            if rows:  # blank lines at the end of a file are common, and refused by COPY
+                yield rows + b"".join(chunk[len(rows) :].splitlines(keepends=True)[:1])
+
+
+def _cursor(connection: Connection) -> psycopg.Cursor:
+    return cast(psycopg.Connection, connection.connection.driver_connection).cursor()
 
 
 def _is_plain(chunk: bytes) -> bool:
     if any(pattern.search(chunk) for pattern in _UNUSUAL):
         return False
-    if max(map(len, chunk.split(b"\n"))) >= MAX_LINE_BYTES:
+    if not _has_short_lines(chunk):
         return False
-    quotes = chunk.count(b'"')
-    return quotes == 2 * sum(1 for _ in _SIMPLE_QUOTED_CELL.finditer(chunk))
+    return chunk.count(b'"') == 2 * len(_SIMPLE_QUOTED_CELL.findall(chunk))
+
+
+def _has_short_lines(chunk: bytes) -> bool:
+    start = 0
+    while len(chunk) - start >= MAX_LINE_BYTES:
+        start = chunk.rfind(b"\n", start, start + MAX_LINE_BYTES) + 1
+        if start == 0:
+            return False
+    return True
 
 
 def _has_bad_row(connection: Connection, table: str) -> bool:

@@ -9,16 +9,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from blocks.databricks import DatabricksJob, RepairPolicy, RunState
+from blocks.databricks import RepairPolicy, RunState
 from flows.chart import plot_share
 from flows.cleanup import TemporaryData
 from flows.connections import Connections
 from flows.database import check_country, load_table, select_country
 from flows.databricks import run_job
 from flows.naming import run_key
-from flows.object_storage import RunFolders, export_subset
-from flows.result import load_result
+from flows.object_storage import RunFolders, export_subset, load_result
 from flows.sample import SAMPLE
+from flows.sources import check_distinct
 
 
 @dataclass(frozen=True)
@@ -67,25 +67,24 @@ def renewable_analysis(
     used = sources or [str(path) for path in SAMPLE]
     key = run_key(UUID(flow_run.id))
     folders = RunFolders(country, key)
-    database, bucket = unmapped(connections.database), unmapped(connections.bucket)
+    numbers = range(len(used))
+    database = connections.database
 
     with TemporaryData(folders, connections, keep_intermediate) as temporary:
-        tables = temporary.finish(
-            load_table.map(used, index=range(len(used)), run_key=key, database=database)
-        )
-        subsets = temporary.finish(
-            select_country.map(tables, country=country, run_key=key, database=database)
-        )
-        check_country(country, subsets, connections.database, tables)
+        tables = temporary.finish(load_table.map(used, numbers, run_key=key, database=database))
+        subsets = temporary.finish(select_country.map(tables, country=country, database=database))
+        check_distinct(tables)
+        check_country(country, subsets, database, tables)
         temporary.finish(
-            export_subset.map(subsets, folders=unmapped(folders), database=database, bucket=bucket)
+            export_subset.map(subsets, numbers, unmapped(folders), unmapped(connections))
         )
 
-        job = DatabricksJob.load(connections.databricks_job)
-        outcome = run_job(job, folders.job_parameters(connections.bucket), repair)
+        job = connections.load_databricks_job()
+        outcome = run_job(job, folders.job_parameters(connections.load_bucket()), repair)
         temporary.databricks = outcome.state
 
-        result = load_result(country, subsets, folders, outcome.results, connections)
+        reported = outcome.results["transform_data"]
+        result = load_result(subsets, folders, reported, connections)
         files = plot_share(result, country, used, output)
 
     analysis = Analysis(country, tuple(result["Year"]), files.chart, files.data, outcome.state)

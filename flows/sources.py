@@ -232,7 +232,11 @@ def _records(file: SourceFile) -> Iterator[tuple[int, list[str]]]:
                 yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        raise SourceError(f"{file.label}, line {start}: this is not valid CSV ({error}).") from None
+        reason = str(error).partition(" - ")[0]  # what follows is advice to Python programmers
+        raise SourceError(
+            f"{file.label}, line {start}: this is not valid CSV, check quotes and line ends "
+            f"({reason})."
+        ) from None
 
 
 def _parse_header(label: str, titles: Sequence[str]) -> SourceHeader:

@@ -25,8 +25,8 @@ from sqlalchemy import (
     select,
 )
 
-from flows.postgres_copy import UnusualFileError, can_copy, copy_file
-from flows.sources import SourceFile, read_header, read_rows
+from flows.postgres_copy import UnusualFileError, can_copy, copy_file, copy_rows
+from flows.sources import Row, SourceFile, read_header, read_rows
 
 _PREFIX = "renewables_tmp"
 _TEMPORARY_TABLE = re.compile(rf"{_PREFIX}_(?P<run_key>[a-z0-9]{{12,32}})_[0-9]{{1,4}}(_subset)?")
@@ -100,7 +100,7 @@ def table_name(run_key: str, index: int) -> str:
 def load_file(connector: SqlAlchemyConnector, file: SourceFile, table: str) -> SourceTable:
     """Load a source file into a new table, which replaces one that an earlier attempt left.
 
-    The table is there as a whole or not at all.
+    The rows are there all or not at all.
 
     Raises:
         SourceError: The file is not a good source.
@@ -109,14 +109,14 @@ def load_file(connector: SqlAlchemyConnector, file: SourceFile, table: str) -> S
     try:
         with transaction(connector) as connection:
             target = _create_table(connection, table)
-            rows = (
-                copy_file(connection, file, table)
-                if can_copy(connection)
-                else _insert_rows(connection, file, target)
-            )
+            if can_copy(connection):
+                rows = copy_file(connection, file, table)
+            else:
+                rows = _insert_rows(connection, read_rows(file), target)
     except UnusualFileError:
         with transaction(connector) as connection:
-            rows = _insert_rows(connection, file, _create_table(connection, table))
+            _create_table(connection, table)
+            rows = copy_rows(connection, read_rows(file), table)
     return SourceTable(table, header.name, header.column, file.label, rows)
 
 
@@ -215,8 +215,7 @@ def _create_table(connection: Connection, name: str) -> Table:
     return table
 
 
-def _insert_rows(connection: Connection, file: SourceFile, table: Table) -> int:
-    rows = read_rows(file)
+def _insert_rows(connection: Connection, rows: Iterator[Row], table: Table) -> int:
     count = 0
     while batch := [row._asdict() for row in islice(rows, _BATCH_ROWS)]:
         connection.execute(insert(table), batch)

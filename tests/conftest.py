@@ -21,6 +21,7 @@ import pytest  # noqa: E402 (see above)
 from blocks.local import object_store as seaweedfs  # noqa: E402
 from blocks.local import postgres  # noqa: E402
 from blocks.local.children import Children  # noqa: E402
+from blocks.local.stack import StackDetails, embedded_stack  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,10 @@ def object_store() -> Iterator[seaweedfs.ObjectStore]:
     with Children() as children:
         seaweedfs.start(children, store, folder, HOME / "logs" / "object-store.log")
         yield store
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackDetails]:
+    """A whole embedded stack that all tests share, without a Prefect server."""
+    with embedded_stack(HOME / "stack", prefect_server=False) as details:
+        yield details

@@ -1,0 +1,1 @@
+"""A stand-in on this machine for each outside system of the pipeline."""

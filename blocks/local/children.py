@@ -6,8 +6,9 @@ when the parent dies, however it dies, so that nothing is left behind.
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -33,7 +34,7 @@ class Child:
 
     Attributes:
         name: What the user calls it (``PostgreSQL``).
-        log: The file that has its output.
+        log: The file that has its standard error.
         process: The process; its standard input is the pipe that keeps it alive.
     """
 
@@ -65,18 +66,13 @@ class Child:
 
     def stop(self) -> None:
         """Ask the child to stop, by the end of its input, and wait until it has."""
-        self.close_input()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-    def close_input(self) -> None:
-        """Ask the child to stop, without waiting."""
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
 
 
 class Children:
@@ -115,16 +111,17 @@ class Children:
         *,
         log: Path,
         folder: Path,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str],
     ) -> Child:
         """Start a child that stops at the end of its standard input.
 
         Args:
             name: What the user calls it.
             command: Program and arguments; no secrets, because every user can read them.
-            log: File for its output, written anew.
+            log: File for its standard error, written anew. Its standard output is dropped: no
+                server logs there, and the workspace prints its token.
             folder: Its working directory.
-            environment: All its environment variables; None for those of this process.
+            environment: All its environment variables.
 
         Raises:
             StackError: The children are being stopped.
@@ -133,19 +130,19 @@ class Children:
             if self._closed:
                 raise StackError(f"{name} was not started: the stack is being stopped")
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with log.open("wb") as output:
-                log.chmod(0o600)
+            log.touch(mode=0o600)
+            with log.open("wb") as errors:
                 process = subprocess.Popen(  # noqa: S603 (our own commands)
                     command,
                     stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
                     cwd=folder,
                     env=environment,
                     pass_fds=self._inherited,
                     umask=0o077,
-                    # A signal to the group of this process must not reach what is to outlive it
-                    # by the moment that a stop in good order takes.
+                    # A group of its own: a signal to this process's group must not reach what is
+                    # to outlive it by the moment that a stop in good order takes.
                     start_new_session=True,
                 )
             child = Child(name, log, process)
@@ -176,6 +173,14 @@ class Children:
             children = list(reversed(self._children))
         for child in children:
             child.stop()
+
+
+def environment_without(*prefixes: str) -> dict[str, str]:
+    """Return this process's environment without the variables of these prefixes.
+
+    A server that we configure must not pick up what the user has set for another one.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 def last_complaint(log: Path) -> str:

@@ -1,9 +1,9 @@
 """Keep one foreign program running for as long as the process that asked for it lives.
 
-``python keeper.py SIGNAL USER PROGRAM [ARGUMENT …]`` runs the program and watches its own standard
-input. When that pipe closes, because the other end stopped the program or was killed, the program
-gets SIGNAL; when it has not ended after a while, it is killed with all that it started. This works
-on every Unix, where "die with your parent" is a feature of Linux alone.
+``python keeper.py SIGNAL GRACE USER PROGRAM [ARGUMENT …]`` runs the program and watches its own
+standard input. When that pipe closes, because the other end stopped the program or was killed, the
+program gets SIGNAL; when it has not ended GRACE seconds later, it is killed with all that it
+started. This works on every Unix, where "die with your parent" is a feature of Linux alone.
 
 It is run by its path and without site-packages, so it imports nothing but the standard library.
 """
@@ -11,30 +11,32 @@ It is run by its path and without site-packages, so it imports nothing but the s
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
-GRACE_SECONDS = 10.0
 
-
-def kept(command: list[str], *, stop_signal: signal.Signals, user: str | None = None) -> list[str]:
+def kept(
+    command: list[str], *, stop_signal: signal.Signals, grace: float = 10, user: str | None = None
+) -> list[str]:
     """Return the command line that runs a program under a keeper.
 
     Args:
         command: The program and its arguments.
         stop_signal: What asks the program to stop in good order.
+        grace: Seconds that it has to stop; then it is killed.
         user: The system user to run it as; None for the current one. Only root may choose.
     """
     keeper = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
-    return [*keeper, stop_signal.name, user or "", *command]
+    return [*keeper, stop_signal.name, str(grace), user or "", *command]
 
 
 def main() -> int:
     """Run the program of the command line; return its exit status, as a shell would."""
-    signal_name, user, *command = sys.argv[1:]
+    signal_name, grace, user, *command = sys.argv[1:]
     stop_signal = signal.Signals[signal_name]
     try:
         program = _run(command, user)
@@ -42,28 +44,31 @@ def main() -> int:
         print(f"cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
     signal.signal(signal.SIGTERM, lambda *_: program.send_signal(stop_signal))
-    threading.Thread(target=_stop_at_end_of_input, args=(program, stop_signal), daemon=True).start()
+    threading.Thread(
+        target=_stop_at_end_of_input, args=(program, stop_signal, float(grace)), daemon=True
+    ).start()
     status = program.wait()
     return status if status >= 0 else 128 - status
 
 
 def _run(command: list[str], user: str) -> subprocess.Popen[bytes]:
-    if not user:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 (our own commands)
-    import pwd
-
-    group = pwd.getpwnam(user).pw_gid
     return subprocess.Popen(  # noqa: S603 (our own commands)
-        command, stdin=subprocess.DEVNULL, user=user, group=group, extra_groups=[]
+        command,
+        stdin=subprocess.DEVNULL,
+        user=user or None,
+        group=pwd.getpwnam(user).pw_gid if user else None,
+        extra_groups=[] if user else None,
     )
 
 
-def _stop_at_end_of_input(program: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
+def _stop_at_end_of_input(
+    program: subprocess.Popen[bytes], stop_signal: signal.Signals, grace: float
+) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     program.send_signal(stop_signal)
     try:
-        program.wait(GRACE_SECONDS)
+        program.wait(grace)
     except subprocess.TimeoutExpired:
         os.killpg(0, signal.SIGKILL)  # the keeper leads the group: this ends it too
 

@@ -188,6 +188,7 @@ class Lease:
     def _start_supervisor(self, descriptor: int) -> subprocess.Popen[bytes]:
         """Start a supervisor, which inherits the lock: there is no moment without an owner."""
         command = [sys.executable, "-m", "blocks.local.supervisor"]
+        self._group.log.touch(mode=0o600)
         with self._group.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 (our own command)
                 [*command, str(self._group.state_dir), self._group.name, str(descriptor)],

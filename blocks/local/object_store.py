@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from blocks.local.children import Children, StackError
+from blocks.local.children import Children, StackError, environment_without
 from blocks.local.keeper import kept
 from blocks.local.loopback import HOST, answers, free_ports, is_free
 from blocks.local.private_file import write_private
@@ -104,9 +104,12 @@ def start(children: Children, store: ObjectStore, folder: Path, log: Path) -> No
                 *("-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock"),
             ],
             stop_signal=signal.SIGTERM,
+            # Stopped within seconds of its start it may hang. What it has answered is on disk.
+            grace=3,
         ),
         log=log,
         folder=folder,
+        environment=environment_without("AWS_", "S3_", "WEED_"),
     )
     health = f"{store.endpoint}/healthz"
     bucket = f"http://{HOST}:{filer}/buckets/{store.bucket}/"

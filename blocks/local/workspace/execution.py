@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from blocks.local.workspace import states
 from blocks.local.workspace.clusters import ClusterPool, cluster_key
 from blocks.local.workspace.executor import Executor, Notebook
-from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.host import NotebookHost, read_notebook
+from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.notebook.contract import Host, NotebookOutcome, NotebookRequest
 from blocks.local.workspace.parameters import job_parameters, notebook_parameters
 from blocks.local.workspace.references import UnknownReferenceError, reference_values

@@ -52,7 +52,7 @@ def notebook_parameters(
         UnknownReferenceError: A value refers to something that does not exist.
     """
     job_values = {name: resolve(value, references) for name, value in job_parameter_values.items()}
-    known = {
+    known: dict[Path, str] = {
         **references,
         **{("job", "parameters", name): value for name, value in job_values.items()},
     }

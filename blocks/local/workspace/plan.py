@@ -126,7 +126,7 @@ def after_execution(run: Run, attempt: Attempt, ending: State) -> Attempt:
         ending = states.TIMED_OUT
     if run.stop is None and _retries(run, attempt, ending):
         waiting = State(LifeCycle.WAITING_FOR_RETRY, message=ending.message)
-        return replace(attempt, state=waiting, ending=ending)
+        return replace(attempt, state=waiting, ending=ending, stop=None)
     return replace(attempt, state=ending)
 
 
@@ -155,13 +155,17 @@ def _run_due(run: Run) -> int:
 
 def _next_step(attempt: Attempt, current: dict[str, Attempt], now: int) -> Step | None:
     match attempt.state.life_cycle:
-        case LifeCycle.BLOCKED:
+        case LifeCycle.BLOCKED if attempt.stop is None:
             return _unblock(attempt, current)
-        case LifeCycle.WAITING_FOR_RETRY:
+        case LifeCycle.WAITING_FOR_RETRY if attempt.stop is None:
             return RetryTask(attempt) if now >= _retry_due(attempt) else None
+        case LifeCycle.BLOCKED | LifeCycle.WAITING_FOR_RETRY:
+            return EndTask(attempt, states.TASK_CANCELED)
+        case LifeCycle.PENDING | LifeCycle.RUNNING if attempt.stop is not None:
+            return StopTask(attempt, attempt.stop)
         case LifeCycle.PENDING | LifeCycle.RUNNING:
             late = attempt.task.timeout and now >= _task_due(attempt)
-            return StopTask(attempt, Stop.TIMEOUT) if late and not attempt.stop else None
+            return StopTask(attempt, Stop.TIMEOUT) if late else None
         case _:
             return None
 
@@ -173,7 +177,7 @@ def _unblock(attempt: Attempt, current: dict[str, Attempt]) -> Step | None:
     decision = verdict(
         attempt.task.run_if, [state.result for state in upstream if state.result is not None]
     )
-    if decision == "run":
+    if decision is None:
         return StartTask(attempt)
     return EndTask(attempt, _ENDING_WITHOUT_RUNNING[decision])
 
@@ -186,7 +190,7 @@ def _stop(attempts: Iterable[Attempt], reason: Stop) -> Iterable[Step]:
                 yield EndTask(attempt, endings[reason])
             case LifeCycle.WAITING_FOR_RETRY if attempt.ending is not None:
                 yield EndTask(attempt, attempt.ending)
-            case LifeCycle.PENDING | LifeCycle.RUNNING if attempt.stop is None:
+            case LifeCycle.PENDING | LifeCycle.RUNNING:
                 yield StopTask(attempt, reason)
             case _:
                 pass

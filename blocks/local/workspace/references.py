@@ -83,8 +83,8 @@ def reference_values(
         ("run_id",): str(attempt.run_id),
         ("parent_run_id",): str(run.run_id),
         ("task_key",): task.key,
-        **_start_time_values(run.started),
     }
+    values |= _start_time_values(run.started)
     for key, other in run.latest.items():
         values["tasks", key, "run_id"] = str(other.run_id)
         if other.state.result is not None:
@@ -116,5 +116,5 @@ def _start_time_values(started: int) -> dict[Path, str]:
         "iso_weekday": str(moment.isoweekday()),
         "is_weekday": str(moment.isoweekday() <= 5).lower(),
     }
-    values = {("job", "start_time", name): value for name, value in parts.items()}
+    values: dict[Path, str] = {("job", "start_time", name): value for name, value in parts.items()}
     return {**values, ("start_date",): parts["iso_date"]}

@@ -77,5 +77,7 @@ def tasks_to_rerun(
     if choice.rerun_dependent_tasks:
         selected |= descendants(selected, tasks) & results.keys()
     return tuple(
-        key for key, task in tasks.items() if key in selected and (key in named or not task.disabled)
+        key
+        for key, task in tasks.items()
+        if key in selected and (key in named or not task.disabled)
     )

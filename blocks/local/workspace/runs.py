@@ -146,6 +146,10 @@ class Run:
         """The current attempt of each task, by key: the one with the highest number."""
         return latest(self.attempts)
 
+    def duration(self, now: int) -> int:
+        """Return the milliseconds that its rounds took so far, without the time between them."""
+        return sum((item.ended or now) - item.started for item in self.rounds)
+
     def attempt(self, task_run_id: int) -> Attempt:
         """Return an attempt by its id.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from blocks.local.workspace import states
 from blocks.local.workspace.engine import Engine, now
-from blocks.local.workspace.errors import ApiError, invalid, invalid_state, no_job, no_run
+from blocks.local.workspace.errors import invalid, invalid_state, no_job, no_run
 from blocks.local.workspace.launch import admission, first_attempts, select_tasks
 from blocks.local.workspace.repair import RepairChoice, check_latest_repair, tasks_to_rerun
 from blocks.local.workspace.runs import Parameters, Round, Run, RunType, Stop
@@ -62,9 +62,7 @@ class RunService:
                 if state.terminal
                 else first_attempts(keys, tasks, self._store.new_id, queued=_queued(state))
             )
-            run = _new_run(
-                run_id, job_id, RunType.JOB_RUN, job.settings, parameters, state
-            )
+            run = _new_run(run_id, job_id, RunType.JOB_RUN, job.settings, parameters, state)
             self._add(replace(run, attempts=attempts), token)
         self._engine.wake(run_id)
         return run_id
@@ -149,9 +147,7 @@ class RunService:
             self._store.runs.add_round(run_id, item)
             self._store.runs.add_attempts(run_id, attempts)
             self._store.runs.change(
-                replace(
-                    run, state=state, stop=None, ended=item.ended, rounds=(*run.rounds, item)
-                )
+                replace(run, state=state, stop=None, ended=item.ended, rounds=(*run.rounds, item))
             )
         self._engine.wake(run_id)
         return repair_id
@@ -174,10 +170,11 @@ class RunService:
                     self._store.runs.change_attempt(replace(attempt, stop=Stop.CANCEL))
         self._engine.wake(run.run_id)
 
-    def cancel_all(self, job_id: int | None) -> None:
-        """Begin to cancel every active run of a job, or of the workspace."""
+    def cancel_all(self, job_id: int | None, *, queued_only: bool = False) -> None:
+        """Begin to cancel the active runs of a job or of the workspace; all, or the queued ones."""
         with self._store.transaction():
-            runs = self._store.runs.active(job_id)
+            active = self._store.runs.active(job_id)
+            runs = [run for run in active if run.queued or not queued_only]
             for run in runs:
                 self._cancel(run)
         for run in runs:

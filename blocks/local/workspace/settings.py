@@ -1,144 +1,16 @@
-"""The settings of a job, as the API takes them and gives them back.
-
-The models name every field that is kept, with the defaults that the server fills in; other fields
-are ignored. They are lenient where clients are known to be sloppy: numbers may come as strings,
-and null or empty containers count as absent.
-"""
+"""Checks of job settings, and the edits that ``jobs/update`` makes to them. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
-
-from blocks.local.workspace.errors import ApiError, invalid, malformed
-from blocks.local.workspace.specs import RunIf
+from blocks.local.workspace.errors import invalid
+from blocks.local.workspace.models import JobSettings, Object, Queue, Task, parse, prune
 
 MAX_TASKS = 1000
 MAX_JOB_CLUSTERS = 100
-
-Object = dict[str, Any]
-Seconds = Annotated[int, Field(ge=0)]
-TaskKey = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w\-]+$")]
-ParameterName = Annotated[str, Field(min_length=1, pattern=r"^[\w\-.]+$")]
-
-
-class Settings(BaseModel):
-    """What all the models share."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
-
-
-class Dependency(Settings):
-    """An entry of ``depends_on``."""
-
-    task_key: TaskKey
-
-
-class NotebookTask(Settings):
-    """``notebook_task``."""
-
-    notebook_path: Annotated[str, Field(min_length=1)]
-    source: Literal["WORKSPACE", "GIT"] = "WORKSPACE"
-    base_parameters: dict[str, str] | None = None
-
-
-class NewCluster(Settings):
-    """``new_cluster``; its many attributes are kept, not checked."""
-
-    model_config = ConfigDict(extra="allow")
-
-    spark_version: str | None = None
-    num_workers: Annotated[int, Field(ge=0)] | None = None
-    autoscale: Object | None = None
-    data_security_mode: str = "SINGLE_USER"
-    enable_elastic_disk: bool = False
-
-
-class Task(Settings):
-    """A task of a job or of a one-time run."""
-
-    task_key: TaskKey
-    description: str | None = None
-    depends_on: list[Dependency] | None = None
-    run_if: RunIf = RunIf.ALL_SUCCESS
-    disabled: bool | None = None
-    notebook_task: NotebookTask
-    existing_cluster_id: str | None = None
-    new_cluster: NewCluster | None = None
-    job_cluster_key: str | None = None
-    environment_key: str | None = None
-    libraries: list[Object] | None = None
-    max_retries: Annotated[int, Field(ge=-1)] | None = None
-    min_retry_interval_millis: Annotated[int, Field(ge=0)] | None = None
-    retry_on_timeout: bool | None = None
-    timeout_seconds: Seconds = 0
-    disable_auto_optimization: bool | None = None
-    email_notifications: Object = {}
-    webhook_notifications: Object | None = None
-    notification_settings: Object | None = None
-    health: Object | None = None
-
-
-class JobCluster(Settings):
-    """An entry of ``job_clusters``."""
-
-    job_cluster_key: TaskKey
-    new_cluster: NewCluster
-
-
-class Environment(Settings):
-    """An entry of ``environments``."""
-
-    environment_key: TaskKey
-    spec: Object | None = None
-
-
-class Parameter(Settings):
-    """An entry of ``parameters``."""
-
-    name: ParameterName
-    default: str
-
-
-class Queue(Settings):
-    """``queue``."""
-
-    enabled: bool
-
-
-class JobSettings(Settings):
-    """The settings of a saved job."""
-
-    name: Annotated[str, Field(max_length=4096)] = "Untitled"
-    description: Annotated[str, Field(max_length=27_700)] | None = None
-    tasks: list[Task] | None = None
-    job_clusters: list[JobCluster] | None = None
-    environments: list[Environment] | None = None
-    parameters: list[Parameter] | None = None
-    max_concurrent_runs: Annotated[int, Field(ge=0, le=1000)] = 1
-    queue: Queue | None = None
-    timeout_seconds: Seconds = 0
-    tags: Annotated[dict[str, str], Field(max_length=25)] | None = None
-    email_notifications: Object = {}
-    webhook_notifications: Object = {}
-    notification_settings: Object | None = None
-    health: Object | None = None
-    git_source: Object | None = None
-    schedule: Object | None = None
-    trigger: Object | None = None
-    continuous: Object | None = None
-    performance_target: str | None = None
-    run_as: Object | None = None
-    edit_mode: str | None = None
-    deployment: Object | None = None
-    budget_policy_id: str | None = None
-    parent_path: str | None = None
-    # Ignored on write: every job is a multi-task job since API 2.1.
-    format: Literal["MULTI_TASK"] = Field(default="MULTI_TASK", init=False)
-
 
 # Every task type of the API but the ones that this workspace runs. To add one: give it a model,
 # a field in ``Task`` and a branch where the engine executes a task.
@@ -162,44 +34,25 @@ _OTHER_TASK_TYPES = (
     "sql_task",
 )
 
+_FIELDS_OF_SINGLE_TASK = frozenset(
+    {
+        *_OTHER_TASK_TYPES,
+        "notebook_task",
+        "new_cluster",
+        "existing_cluster_id",
+        "libraries",
+        "max_retries",
+        "min_retry_interval_millis",
+        "retry_on_timeout",
+    }
+)
+
 _KEYS_OF_ARRAYS = {
     "tasks": "task_key",
     "job_clusters": "job_cluster_key",
     "environments": "environment_key",
     "parameters": "name",
 }
-
-
-def prune(value: Any) -> Any:
-    """Return a JSON value without the object fields that are null or an empty container."""
-    match value:
-        case dict():
-            pruned = {key: prune(item) for key, item in value.items()}
-            return {key: item for key, item in pruned.items() if item not in (None, {}, [])}
-        case list():
-            return [prune(item) for item in value if item is not None]
-        case _:
-            return value
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def parse(model: type[Model], values: Mapping[str, Any], where: str = "") -> Model:
-    """Return a request, or a part of one, as its model.
-
-    Args:
-        model: What it should be.
-        values: Pruned JSON.
-        where: Prefix of field names in errors (``settings``).
-
-    Raises:
-        ApiError: A field is missing or has a wrong type or value.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        _refuse(error.errors(include_url=False)[0], where)
 
 
 def job_settings(values: Mapping[str, Any], *, queue_default: bool) -> Object:
@@ -234,6 +87,32 @@ def job_settings(values: Mapping[str, Any], *, queue_default: bool) -> Object:
     return stored
 
 
+def one_time_settings(run_name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``runs/submit`` request as the settings of a job that is not saved.
+
+    A body of the old shape, with the task's fields at the top, becomes one task that is named
+    after the run.
+
+    Args:
+        run_name: Name of the run.
+        values: The request, pruned.
+
+    Raises:
+        ApiError: An old body names no cluster.
+    """
+    # None of these is part of a one-time run.
+    saved_only = {"name", "job_clusters", "parameters", "schedule", "max_concurrent_runs"}
+    given = {key: value for key, value in values.items() if key not in saved_only}
+    if "tasks" in given or not given:
+        return {**given, "name": run_name} if given else {}
+    if "new_cluster" not in given and "existing_cluster_id" not in given:
+        raise invalid("Either new_cluster or existing_cluster_id must be specified.")
+    task = {key: value for key, value in given.items() if key in _FIELDS_OF_SINGLE_TASK}
+    task["task_key"] = re.sub(r"\W", "_", run_name)[:100]
+    rest = {key: value for key, value in given.items() if key not in _FIELDS_OF_SINGLE_TASK}
+    return {**rest, "name": run_name, "tasks": [task]}
+
+
 def merge(
     stored: Mapping[str, Any], changes: Mapping[str, Any], removed: list[str]
 ) -> dict[str, Any]:
@@ -263,7 +142,7 @@ def merge(
             merged[name] = list((old | new).values())
         else:
             merged[name] = value
-    return prune(merged)  # type: ignore[no-any-return]  # prune keeps an object an object
+    return prune(merged)
 
 
 def check_tasks(tasks: list[Task], job_cluster_keys: list[str]) -> None:
@@ -286,13 +165,11 @@ def check_tasks(tasks: list[Task], job_cluster_keys: list[str]) -> None:
                 " notebooks with source WORKSPACE only."
             )
         if not task.notebook_task.notebook_path.startswith("/"):
-            raise invalid(
-                "Only absolute paths are currently supported. Paths must begin with '/'."
-            )
+            raise invalid("Only absolute paths are currently supported. Paths must begin with '/'.")
     _check_graph({task.task_key: [d.task_key for d in task.depends_on or ()] for task in tasks})
 
 
-def _check_task_types(tasks: Any) -> None:
+def _check_task_types(tasks: object) -> None:
     for task in tasks if isinstance(tasks, list) else ():
         if not isinstance(task, dict) or "notebook_task" in task:
             continue
@@ -347,7 +224,9 @@ def _check_graph(depends_on: Mapping[str, list[str]]) -> None:
                     f"Invalid dependency graph, task '{key}' depends on unknown task '{other}'."
                 )
     open_tasks = {key: set(upstream) for key, upstream in depends_on.items()}
-    while ready := {key for key, upstream in open_tasks.items() if not upstream & open_tasks.keys()}:
+    while ready := {
+        key for key, upstream in open_tasks.items() if not upstream & open_tasks.keys()
+    }:
         for key in ready:
             del open_tasks[key]
     if open_tasks:
@@ -364,45 +243,10 @@ def _clusters(stored: Object) -> Iterator[Object]:
 def _fill_in_cluster(cluster: Object) -> None:
     if not {"num_workers", "autoscale", "is_single_node", "instance_pool_id"} & cluster.keys():
         raise invalid(
-            "Cluster validation error: Missing required field: settings.cluster_spec.new_cluster.size"
+            "Cluster validation error: Missing required field:"
+            " settings.cluster_spec.new_cluster.size"
         )
     # Used up when the cluster is made, never shown.
     cluster.pop("apply_policy_default_values", None)
     if not any(name.endswith("_attributes") for name in cluster):
         cluster["aws_attributes"] = {"availability": "SPOT_WITH_FALLBACK", "zone_id": "auto"}
-
-
-_JSON_TYPES = {
-    dict: "OBJECT",
-    list: "ARRAY",
-    str: "STRING",
-    bool: "BOOLEAN",
-    int: "NUMBER",
-    float: "NUMBER",
-}
-_EXPECTED = {
-    "dict_type": "object",
-    "model_type": "object",
-    "model_attributes_type": "object",
-    "list_type": "array",
-    "tuple_type": "array",
-    "string_type": "string",
-    "int_type": "number",
-    "int_parsing": "number",
-    "int_from_float": "integer",
-    "bool_type": "boolean",
-    "bool_parsing": "boolean",
-}
-
-
-def _refuse(error: ErrorDetails, where: str) -> NoReturn:
-    names = [part for part in error["loc"] if isinstance(part, str)]
-    path = ".".join([where, *names] if where else names)
-    if error["type"] == "missing":
-        raise invalid(f"Missing required field: {path}")
-    if expected := _EXPECTED.get(error["type"]):
-        found = _JSON_TYPES.get(type(error["input"]), "NULL")
-        raise malformed(f"Expected {expected} for field '{names[-1]}', found {found}")
-    raise ApiError(
-        400, "INVALID_PARAMETER_VALUE", f"Invalid value for field '{path}': {error['msg']}."
-    )

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from typing import IO, cast
 
 from blocks.local.workspace.notebook.environment import engine_environment
 
@@ -53,8 +53,7 @@ class SparkCluster:
                 # Ctrl-C in a terminal reaches the workspace, which then stops its clusters.
                 start_new_session=True,
             )
-            assert process.stdout is not None
-            remote = process.stdout.readline().strip()
+            remote = cast("IO[str]", process.stdout).readline().strip()
             if remote:
                 return cls(process, remote)
             process.wait()
@@ -74,13 +73,8 @@ class SparkCluster:
 
     def stop(self) -> None:
         """End the server and wait until it has gone. Doing so twice does no harm."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
         try:
-            self._process.wait(_STOP_SECONDS)
+            self._process.communicate(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+            self._process.communicate()

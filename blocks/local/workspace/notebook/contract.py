@@ -74,8 +74,13 @@ class CellOutput:
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a cell: a MIME type and its data (``text/plain``, ``text/html``, ``image/png``
-    in base64, or ``application/vnd.stream.stdout`` / ``…stderr`` for printed text)."""
+    """One output of a cell.
+
+    Attributes:
+        mime_type: ``text/plain``, ``text/html``, ``text/markdown``, an image type, or
+            ``application/vnd.stream.stdout`` / ``…stderr`` for printed text.
+        data: Text; base64 for images other than SVG.
+    """
 
     mime_type: str
     data: str

@@ -7,11 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+SqlValue = str | int | float | bytes | None
+
+# Also at the end of the schema. Ids are large, as in the cloud, so that a client that cuts them to
+# 32 bits fails here too.
 _SCHEMA_VERSION = 1
-
 _SCHEMA = """
+BEGIN;
 CREATE TABLE job (
     job_id INTEGER PRIMARY KEY,
     created INTEGER NOT NULL,
@@ -109,10 +112,10 @@ CREATE TABLE object (
 CREATE INDEX object_by_parent ON object (parent);
 
 CREATE TABLE sequence (last INTEGER NOT NULL) STRICT;
+INSERT INTO sequence VALUES (100000000000000);
+PRAGMA user_version = 1;
+COMMIT;
 """
-
-# Ids are large, as in the cloud, so that a client that cuts them to 32 bits fails here too.
-_FIRST_ID = 10**14
 
 
 class Database:
@@ -145,10 +148,7 @@ class Database:
                 f"{path} was written by another version of the local workspace;"
                 " use another --state-dir or remove this one."
             )
-        self._connection.executescript(
-            f"BEGIN; {_SCHEMA} INSERT INTO sequence VALUES ({_FIRST_ID});"
-            f" PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-        )
+        self._connection.executescript(_SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -169,23 +169,23 @@ class Database:
             finally:
                 self._depth -= 1
 
-    def rows(self, sql: str, *parameters: Any) -> list[sqlite3.Row]:
+    def rows(self, sql: str, *parameters: SqlValue) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         with self._lock:
             return self._connection.execute(sql, parameters).fetchall()
 
-    def row(self, sql: str, *parameters: Any) -> sqlite3.Row | None:
+    def row(self, sql: str, *parameters: SqlValue) -> sqlite3.Row | None:
         """Return the first row of a query, or None."""
         with self._lock:
             row: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
             return row
 
-    def execute(self, sql: str, *parameters: Any) -> int:
+    def execute(self, sql: str, *parameters: SqlValue) -> int:
         """Carry out a statement and return the number of rows that it changed."""
         with self.transaction():
             return self._connection.execute(sql, parameters).rowcount
 
-    def execute_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[SqlValue]]) -> None:
         """Carry out a statement for each of many sets of parameters."""
         with self.transaction():
             self._connection.executemany(sql, parameters)

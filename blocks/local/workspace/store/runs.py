@@ -11,7 +11,7 @@ from typing import Any
 from blocks.local.workspace.runs import Attempt, Parameters, Round, Run, RunType, Stop
 from blocks.local.workspace.specs import task_spec
 from blocks.local.workspace.states import State
-from blocks.local.workspace.store.database import Database
+from blocks.local.workspace.store.database import Database, SqlValue
 
 
 class Runs:
@@ -117,9 +117,7 @@ class Runs:
 
     def owner(self, task_run_id: int) -> int | None:
         """Return the id of the run that a task run belongs to, or None."""
-        row = self._database.row(
-            "SELECT run_id FROM attempt WHERE task_run_id = ?", task_run_id
-        )
+        row = self._database.row("SELECT run_id FROM attempt WHERE task_run_id = ?", task_run_id)
         return None if row is None else int(row["run_id"])
 
     def delete(self, run_id: int) -> None:
@@ -158,7 +156,7 @@ class Runs:
             skip: How many to leave out at the start.
             limit: How many to return at most.
         """
-        conditions: dict[str, object] = {
+        conditions: dict[str, SqlValue] = {
             "job_id = ?": job_id,
             "active = ?": active,
             "run_type = ?": run_type,

@@ -1,0 +1,1 @@
+"""The pages: jobs, runs, task runs and notebooks, rendered on the server."""

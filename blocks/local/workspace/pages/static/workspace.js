@@ -1,0 +1,22 @@
+// The cloud's run addresses look like /?o=1#job/<job_id>/run/<run_id>; ours have paths.
+const wanted = /^#job\/\d+\/run\/(\d+)$/.exec(location.hash) || /^#(job)\/(\d+)$/.exec(location.hash);
+if (location.pathname === "/" && wanted) {
+  location.replace(wanted[1] === "job" ? `/jobs/${wanted[2]}` : `/runs/${wanted[1]}`);
+}
+
+// While something is alive the page asks for itself again and shows what changed.
+const PERIOD = 1500;
+async function refresh() {
+  const main = document.querySelector("main");
+  if (!main.hasAttribute("data-alive")) return;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = page.querySelector("main");
+    if (next && next.outerHTML !== main.outerHTML) main.replaceWith(document.adoptNode(next));
+  } catch {
+    // The workspace may be restarting: the next period tries again.
+  }
+  setTimeout(refresh, PERIOD);
+}
+setTimeout(refresh, PERIOD);

@@ -1,0 +1,110 @@
+"""The embedded stack as the flows see it: block documents on a real Prefect server."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from blocks.databricks import DatabricksJob, NotebookTask
+from blocks.local.stack import StackDetails, embedded_stack
+from blocks.registration import TASKS, Settings, register
+from flows.connections import Connections
+from tests.conftest import HOME
+
+STACK = HOME / "stack"
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def prefect_api(stack: StackDetails) -> Iterator[str]:
+    """A real Prefect server for all flow runs; it joins the stack that runs already."""
+    with embedded_stack(STACK) as details:
+        assert details.prefect_api_url is not None
+        with temporary_settings({PREFECT_API_URL: details.prefect_api_url}):
+            yield details.prefect_api_url
+
+
+@pytest.fixture(scope="session")
+def connections(stack: StackDetails, prefect_api: str) -> Connections:
+    """Block documents for the embedded stack, under their usual names."""
+    environment = stack.environment()
+    register(Settings.model_validate({name.lower(): environment[name] for name in environment}))
+    return Connections()
+
+
+@pytest.fixture
+def failing(connections: Connections, tmp_path: Path) -> Callable[..., Connections]:
+    """Make a job like the real one, some of whose notebooks fail a number of times first."""
+
+    def make(**failures: int) -> Connections:
+        job = connections.load_databricks_job()
+        tasks = [_failing(task, failures.get(task.task_key, 0), tmp_path) for task in TASKS]
+        name = f"failing-{tmp_path.name.replace('_', '-').lower()}"
+        DatabricksJob(
+            databricks_credentials=job.databricks_credentials,
+            job_name=name,
+            tasks=tasks,
+            parameters=job.parameters,
+        ).save(name, overwrite=True)
+        return Connections(databricks_job=name)
+
+    return make
+
+
+def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
+    """Return the task with a cell in front of its notebook that counts down in a file."""
+    counter = folder / f"{task.task_key}.count"
+    counter.write_text(str(times))
+    lines = [
+        "from pathlib import Path",
+        f"counter = Path({str(counter)!r})",
+        "left = int(counter.read_text())",
+        "counter.write_text(str(left - 1))",
+        "if left > 0:",
+        "    raise RuntimeError(f'made to fail, {left} to go')",
+    ]
+    header, _, body = (PROJECT / task.notebook).read_text().partition("\n")
+    cell = "\n".join([header, *lines, "", "# COMMAND ----------", ""])
+    notebook = folder / Path(task.notebook).name
+    notebook.write_text(cell + body)
+    return task.model_copy(update={"notebook": str(notebook)})
+
+
+@pytest.fixture(scope="session")
+def databricks(stack: StackDetails) -> Callable[[str], dict[str, object]]:
+    """Ask the workspace something, as a person with a token would."""
+    client = httpx.Client(
+        base_url=f"{stack.workspace_url}/api/",
+        headers={"Authorization": f"Bearer {stack.workspace_token}"},
+        verify=httpx.create_ssl_context(verify=stack.workspace_ca_file),
+    )
+
+    def get(path: str) -> dict[str, object]:
+        answer: dict[str, object] = client.get(path).raise_for_status().json()
+        return answer
+
+    return get
+
+
+def task_runs(flow_run_id: UUID) -> list[TaskRun]:
+    """Return the task runs of a flow run, in the order of their start, once all have ended.
+
+    The server records them from events, a moment after they happen.
+    """
+    deadline = time.monotonic() + 20
+    with get_client(sync_client=True) as client:
+        while True:
+            found = client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+            )
+            if all(run.state and run.state.is_final() for run in found):
+                return sorted(found, key=lambda run: str(run.start_time))
+            assert time.monotonic() < deadline, [(run.name, run.state_name) for run in found]
+            time.sleep(0.2)

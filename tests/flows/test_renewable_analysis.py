@@ -1,0 +1,223 @@
+"""The flow from end to end, on the embedded stack."""
+
+import csv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import pytest
+from prefect.client.schemas.objects import State, TaskRun
+from prefect_sqlalchemy import SqlAlchemyConnector
+
+from blocks.databricks import RepairPolicy
+from flows.connections import Connections
+from flows.databricks import DatabricksRunFailedError
+from flows.naming import run_key
+from flows.renewable_analysis import Analysis, renewable_analysis
+from flows.result import read_result
+from flows.sample import SAMPLE
+from flows.temporary_tables import run_tables
+from tests.flows.conftest import task_runs
+
+Ask = Callable[[str], dict[str, object]]
+
+
+def expected(country: str, paths: Iterable[Path]) -> dict[int, dict[str, float | None]]:
+    """Work the result out again, with nothing but the csv module."""
+    years: dict[int, dict[str, float | None]] = {}
+    columns = []
+    for path in paths:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                column = next(name for name in row if name.endswith("(% electricity)"))
+                if row["Entity"] == country:
+                    share = row[column]
+                    years.setdefault(int(row["Year"]), {})[column] = float(share) if share else None
+        columns.append(column)
+    for shares in years.values():
+        parts = [shares.setdefault(column, None) for column in columns]
+        known = [part for part in parts if part is not None]
+        shares["SHW%"] = round(sum(known), 6) if len(known) == len(parts) else None
+    return dict(sorted(years.items()))
+
+
+def as_years(frame: pd.DataFrame) -> dict[int, dict[str, float | None]]:
+    return {
+        int(record["Year"]): {
+            str(column): None if pd.isna(value) else float(value)
+            for column, value in record.items()
+            if column != "Year"
+        }
+        for record in frame.to_dict("records")
+    }
+
+
+def flow_run_id(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+def objects_of(state: State[Any], connections: Connections) -> list[str]:
+    listing = (
+        connections.load_bucket()
+        .credentials.get_client("s3")
+        .list_objects_v2(Bucket=connections.load_bucket().bucket_name)
+    )
+    key = run_key(flow_run_id(state))
+    return [item["Key"] for item in listing.get("Contents", []) if key in item["Key"]]
+
+
+def tables_of(state: State[Any], connections: Connections) -> list[str]:
+    with SqlAlchemyConnector.load(connections.database) as connector:
+        return run_tables(connector).get(run_key(flow_run_id(state)), [])
+
+
+# Middle East has no code, and a year that only one source has.
+@pytest.mark.parametrize("country", ["Switzerland", "Cote d'Ivoire", "Middle East"])
+def test_the_result_is_right_and_nothing_else_is_left(
+    country: str, connections: Connections, tmp_path: Path, databricks: Ask
+) -> None:
+    state = renewable_analysis(
+        country, connections=connections, output=str(tmp_path / "out"), return_state=True
+    )
+    assert state.name == "Completed"
+    analysis = state.result()
+    assert isinstance(analysis, Analysis)
+
+    wanted = expected(country, SAMPLE)
+    assert analysis.years == tuple(wanted)
+    assert as_years(pd.read_csv(analysis.data, float_precision="round_trip")) == wanted
+    with SqlAlchemyConnector.load(connections.database) as connector:
+        assert as_years(read_result(connector, country)) == wanted
+    assert analysis.chart.read_bytes().startswith(b"\x89PNG")
+
+    assert objects_of(state, connections) == []
+    assert tables_of(state, connections) == []
+    run = databricks(f"2.2/jobs/runs/get?run_id={analysis.databricks.run_id}")
+    assert len(run["job_clusters"]) == 1  # type: ignore[arg-type]  # JSON
+    assert [attempt.attempt_number for attempt in analysis.databricks.attempts] == [0, 0]
+
+
+def test_a_failed_task_is_repaired_alone(
+    failing: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = failing(transform_data=1)
+    state = renewable_analysis(
+        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
+    )
+    assert (state.name, state.message) == ("Repaired", "Run again on Databricks: transform_data")
+    run = state.result().databricks
+    assert run.repairs == 1
+    attempts = sorted((a.task_key, a.attempt_number, a.status.result_state) for a in run.attempts)
+    assert attempts == [
+        ("join_data", 0, "SUCCESS"),
+        ("transform_data", 0, "FAILED"),
+        ("transform_data", 1, "SUCCESS"),
+    ]
+
+    shown = task_runs(flow_run_id(state))
+    on_databricks = ("join_data", "transform_data", "repair")
+    assert [(t.name, t.state_name) for t in shown if t.name in on_databricks] == [
+        ("join_data", "Completed"),
+        ("transform_data", "Failed"),
+        ("repair", "Completed"),
+        ("transform_data", "Completed"),
+    ]
+    by_name = {(t.name, t.state_name): t for t in shown}
+    red, green = by_name["transform_data", "Failed"], by_name["transform_data", "Completed"]
+    repair = by_name["repair", "Completed"]
+    assert red.state is not None
+    assert "RuntimeError: made to fail, 1 to go" in str(red.state.message)
+    assert red.id in upstream(repair)
+    assert repair.id in upstream(green)
+
+
+def upstream(task_run: TaskRun) -> list[object]:
+    return [getattr(each, "id", None) for each in task_run.task_inputs["wait_for"]]
+
+
+def test_the_victims_of_a_failure_are_repaired_with_it(
+    failing: Callable[..., Connections], tmp_path: Path
+) -> None:
+    state = renewable_analysis(
+        "Norway", connections=failing(join_data=1), output=str(tmp_path / "out"), return_state=True
+    )
+    assert state.name == "Repaired"
+    assert state.message == "Run again on Databricks: join_data, transform_data"
+    names = [(t.name, t.state_name) for t in task_runs(flow_run_id(state))]
+    assert ("transform_data", "Skipped") in names
+    assert ("transform_data", "Completed") in names
+
+
+def test_what_a_repair_needs_stays_after_a_failure(
+    failing: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = failing(transform_data=9)
+    state = renewable_analysis(
+        "Norway",
+        connections=connections,
+        repair=RepairPolicy(max_repairs=1),
+        output=str(tmp_path / "out"),
+        return_state=True,
+    )
+    assert state.is_failed()
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, DatabricksRunFailedError)
+    assert "transform_data failed: RuntimeError: made to fail, 8 to go" in str(error)
+    assert error.state.run_page_url in str(error)
+    assert error.state.repairs == 1
+
+    stages = {key.split("/")[0] for key in objects_of(state, connections)}
+    assert stages == {"country_subset", "joined_data"}
+    assert tables_of(state, connections) == []
+    assert not (tmp_path / "out").exists()
+    assert all(t.state and t.state.is_final() for t in task_runs(flow_run_id(state)))
+
+
+def test_an_unknown_country_never_reaches_databricks(
+    connections: Connections, tmp_path: Path, databricks: Ask
+) -> None:
+    before = databricks("2.2/jobs/runs/list?limit=25").get("runs")
+    state = renewable_analysis(
+        "Switzerlnd';--",
+        connections=connections,
+        output=str(tmp_path),
+        return_state=True,
+    )
+    assert state.is_failed()
+    assert "Did you mean Switzerland" in str(state.result(raise_on_failure=False))
+    assert databricks("2.2/jobs/runs/list?limit=25").get("runs") == before
+    assert objects_of(state, connections) == []
+    assert tables_of(state, connections) == []
+
+
+def test_a_bad_source_is_one_sentence_and_leaves_nothing(
+    connections: Connections, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("Entity,Code,Year,Tidal (% electricity)\nNorway,NOR,2000,101\n")
+    state = renewable_analysis(
+        "Norway",
+        sources=[str(SAMPLE[0]), str(bad)],
+        connections=connections,
+        output=str(tmp_path),
+        return_state=True,
+    )
+    assert state.is_failed()
+    assert f"{bad}, line 2: " in str(state.result(raise_on_failure=False))
+    assert tables_of(state, connections) == []
+
+
+def test_intermediate_data_is_kept_on_request(connections: Connections, tmp_path: Path) -> None:
+    state = renewable_analysis(
+        "Norway",
+        connections=connections,
+        keep_intermediate=True,
+        output=str(tmp_path),
+        return_state=True,
+    )
+    stages = {key.split("/")[0] for key in objects_of(state, connections)}
+    assert stages == {"country_subset", "joined_data", "transformed_data"}
+    assert len(tables_of(state, connections)) == 6
