@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 STATE_DIR = Path(".renewables")
 PROJECT = Path(__file__).resolve().parents[1]
 WORK_POOL = "renewables"
+PREFECT = (sys.executable, "-m", "prefect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,34 +178,38 @@ def _up(options: argparse.Namespace) -> int:
     from blocks.local.keeper import kept
 
     progress = _Progress(time.monotonic())
-    prefect = [sys.executable, "-m", "prefect"]
+    # Ctrl-C and a service manager's SIGTERM end in the same clean stop.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _stack(options, progress), Children() as children:
-        for arguments in (
-            ["work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"],
-            ["--no-prompt", "deploy", "--all"],
-        ):
-            progress.say(f"prefect {' '.join(arguments)}")
-            step = children.start(
-                f"prefect {arguments[0]}",
-                kept([*prefect, *arguments], stop_signal=signal.SIGINT),
-                log=STATE_DIR / "logs" / f"prefect-{arguments[0].strip('-')}.log",
-                folder=PROJECT,
-            )
-            step.wait()
+        _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+        _prefect("--no-prompt", "deploy", "--all")
+        progress.say("Deployments are up to date")
         worker = children.start(
             "Prefect worker",
-            kept(
-                [*prefect, "worker", "start", "--pool", WORK_POOL, "--name", "renewables"],
-                stop_signal=signal.SIGINT,
-            ),
+            kept([*PREFECT, "worker", "start", "--pool", WORK_POOL], stop_signal=signal.SIGINT),
             log=STATE_DIR / "logs" / "worker.log",
             folder=PROJECT,
+            environment=os.environ,
         )
         print(os.environ["PREFECT_API_URL"].removesuffix("/api"), "ready", sep="\n", flush=True)
         worker.process.wait()
         _say(f"error: {worker.complaint('ended')}")
     return 1
+
+
+def _prefect(*arguments: str) -> None:
+    """Run a command of Prefect's own, in the project's folder.
+
+    Raises:
+        StackError: It failed; the message is its output.
+    """
+    from blocks.local.children import StackError
+
+    done = subprocess.run(  # noqa: S603  # our own command
+        [*PREFECT, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise StackError(f"prefect {' '.join(arguments)} failed: {done.stdout}{done.stderr}")
 
 
 def _report(country: str, state: State[Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Keep one foreign program running for as long as the process that asked for it lives.
 
-``python keeper.py SIGNAL GRACE USER PROGRAM [ARGUMENT …]`` runs the program and watches its own
-standard input. When that pipe closes, because the other end stopped the program or was killed, the
-program gets SIGNAL; when it has not ended GRACE seconds later, it is killed with all that it
-started. This works on every Unix, where "die with your parent" is a feature of Linux alone.
+``python keeper.py SIGNAL GRACE USER LEFTOVERS PROGRAM [ARGUMENT …]`` runs the program and watches
+its own standard input. When that pipe closes, because the other end stopped the program or was
+killed, the program gets SIGNAL; when it has not ended GRACE seconds later, it is killed with all
+that it started. This works on every Unix, where "die with your parent" is a feature of Linux alone.
 
 It is run by its path and without site-packages, so it imports nothing but the standard library.
 """
@@ -16,11 +16,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def kept(
-    command: list[str], *, stop_signal: signal.Signals, grace: float = 10, user: str | None = None
+    command: list[str],
+    *,
+    stop_signal: signal.Signals,
+    grace: float = 10,
+    user: str | None = None,
+    leftovers: Sequence[Path] = (),
 ) -> list[str]:
     """Return the command line that runs a program under a keeper.
 
@@ -29,15 +35,18 @@ def kept(
         stop_signal: What asks the program to stop in good order.
         grace: Seconds that it has to stop; then it is killed.
         user: The system user to run it as; None for the current one. Only root may choose.
+        leftovers: Files that it does not always remove when it stops.
     """
     keeper = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
-    return [*keeper, stop_signal.name, str(grace), user or "", *command]
+    files = os.pathsep.join(str(file) for file in leftovers)
+    return [*keeper, stop_signal.name, str(grace), user or "", files, *command]
 
 
 def main() -> int:
     """Run the program of the command line; return its exit status, as a shell would."""
-    signal_name, grace, user, *command = sys.argv[1:]
+    signal_name, grace, user, files, *command = sys.argv[1:]
     stop_signal = signal.Signals[signal_name]
+    leftovers = [Path(file) for file in files.split(os.pathsep) if file]
     try:
         program = _run(command, user)
     except OSError as error:
@@ -45,9 +54,12 @@ def main() -> int:
         return 127
     signal.signal(signal.SIGTERM, lambda *_: program.send_signal(stop_signal))
     threading.Thread(
-        target=_stop_at_end_of_input, args=(program, stop_signal, float(grace)), daemon=True
+        target=_stop_at_end_of_input,
+        args=(program, stop_signal, float(grace), leftovers),
+        daemon=True,
     ).start()
     status = program.wait()
+    _remove(leftovers)
     return status if status >= 0 else 128 - status
 
 
@@ -62,7 +74,10 @@ def _run(command: list[str], user: str) -> subprocess.Popen[bytes]:
 
 
 def _stop_at_end_of_input(
-    program: subprocess.Popen[bytes], stop_signal: signal.Signals, grace: float
+    program: subprocess.Popen[bytes],
+    stop_signal: signal.Signals,
+    grace: float,
+    leftovers: list[Path],
 ) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
@@ -70,7 +85,13 @@ def _stop_at_end_of_input(
     try:
         program.wait(grace)
     except subprocess.TimeoutExpired:
+        _remove(leftovers)
         os.killpg(0, signal.SIGKILL)  # the keeper leads the group: this ends it too
+
+
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from pathlib import Path
 from blocks.local.children import StackError, last_complaint
 from blocks.local.private_file import write_private
 
+CORE = "core"
+PREFECT = "prefect"
+
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0
 
@@ -53,7 +56,7 @@ class Group:
 
     Attributes:
         state_dir: The state folder.
-        name: Which group: a key of ``supervisor.GROUPS``.
+        name: Which group: ``CORE`` or ``PREFECT``; ``supervisor`` knows what they are made of.
     """
 
     state_dir: Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -84,7 +83,7 @@ def start(children: Children, store: ObjectStore, folder: Path, log: Path) -> No
     """
     data = folder / "data"
     data.mkdir(mode=0o700, exist_ok=True)
-    tidy(folder)
+    _forget_last_start(data)
     s3_grpc, filer, filer_grpc, volume, volume_grpc, master, master_grpc = free_ports(7)
     admin, admin_grpc = _admin_ports()
     server = children.start(
@@ -106,6 +105,16 @@ def start(children: Children, store: ObjectStore, folder: Path, log: Path) -> No
             stop_signal=signal.SIGTERM,
             # Stopped within seconds of its start it may hang. What it has answered is on disk.
             grace=3,
+            leftovers=[
+                _SOCKETS / f"seaweedfs-{part}-grpc-{port}.sock"
+                for part, port in {
+                    "s3": s3_grpc,
+                    "filer": filer_grpc,
+                    "volume": volume_grpc,
+                    "master": master_grpc,
+                    "admin": admin_grpc,
+                }.items()
+            ],
         ),
         log=log,
         folder=folder,
@@ -116,22 +125,13 @@ def start(children: Children, store: ObjectStore, folder: Path, log: Path) -> No
     server.wait_until(lambda: answers(health) and answers(bucket))
 
 
-def tidy(folder: Path) -> None:
-    """Remove what a stopped or killed SeaweedFS leaves behind, beside its data.
+def _forget_last_start(data: Path) -> None:
+    """Remove what SeaweedFS keeps beside its data, when that was for other ports.
 
-    That is its options, which it would read again; the consensus log of its only master, which
-    knows itself by its port (a new one learns all that matters from the volumes); and sockets.
-
-    Args:
-        folder: The folder given to ``start``.
+    That is its options, which it would read again, and the consensus log of its only master, which
+    knows itself by its port; a new one learns all that matters from the volumes.
     """
-    data = folder / "data"
-    options = data / "mini.options"
-    if options.exists():
-        for port in re.findall(r"^\w+\.port\.grpc=(\d+)$", options.read_text(), re.MULTILINE):
-            for socket_file in _SOCKETS.glob(f"seaweedfs-*-grpc-{port}.sock"):
-                socket_file.unlink(missing_ok=True)
-        options.unlink()
+    (data / "mini.options").unlink(missing_ok=True)
     for log in data.glob("m[0-9]*"):
         shutil.rmtree(log)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from blocks.local.children import StackError
-from blocks.local.lease import Group, leased
+from blocks.local.lease import CORE, PREFECT, Group, leased
 
 __all__ = ["StackDetails", "StackError", "embedded_stack"]
 
@@ -94,7 +94,7 @@ def embedded_stack(
         StackError: A server does not start; the message says why and where its log is.
     """
     state_dir = state_dir.resolve()
-    names = ["core", "prefect"] if prefect_server else ["core"]
+    names = [CORE, PREFECT] if prefect_server else [CORE]
     with ExitStack() as leases:
         held = [leases.enter_context(leased(Group(state_dir, name))) for name in names]
         details: dict[str, str] = {}

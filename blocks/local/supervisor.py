@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from blocks.local import object_store, postgres, prefect_server, workspace_process
 from blocks.local.children import Children, StackError
-from blocks.local.lease import Group, Report, lock
+from blocks.local.lease import CORE, PREFECT, Group, Report, lock
 
 WATCH_SECONDS = 0.5
 
@@ -51,7 +51,6 @@ def supervise(group: Group) -> None:
         threading.Thread(target=_wait_for_last_lease, args=(group, events), daemon=True).start()
         failure = _watch(group, len(servers), children, events)
         group.remove_report()
-    object_store.tidy(_object_store_folder(group.state_dir))
     if failure:
         group.write_report(Report(os.getpid(), failure=failure))
 
@@ -107,7 +106,7 @@ def _wait_for_last_lease(group: Group, events: SimpleQueue[_Ready | _Failed | _U
 def _core(children: Children, state_dir: Path) -> dict[str, Start]:
     """Database, object store, and the workspace that works on it."""
     logs = state_dir / "logs"
-    store_folder = _object_store_folder(state_dir)
+    store_folder = state_dir / "object-store"
     store = object_store.reserve(store_folder)
 
     def start_postgres() -> dict[str, str]:
@@ -153,13 +152,6 @@ def _prefect(children: Children, state_dir: Path) -> dict[str, Start]:
 
     return {prefect_server.NAME: start}
 
-
-def _object_store_folder(state_dir: Path) -> Path:
-    return state_dir / "object-store"
-
-
-CORE = "core"
-PREFECT = "prefect"
 
 GROUPS: Mapping[str, Callable[[Children, Path], dict[str, Start]]] = {
     CORE: _core,

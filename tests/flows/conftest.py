@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -78,7 +79,7 @@ def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
 
 
 @pytest.fixture(scope="session")
-def databricks(stack: StackDetails) -> Callable[[str], dict[str, object]]:
+def databricks(stack: StackDetails) -> Callable[[str], dict[str, Any]]:
     """Ask the workspace something, as a person with a token would."""
     client = httpx.Client(
         base_url=f"{stack.workspace_url}/api/",
@@ -86,8 +87,8 @@ def databricks(stack: StackDetails) -> Callable[[str], dict[str, object]]:
         verify=httpx.create_ssl_context(verify=stack.workspace_ca_file),
     )
 
-    def get(path: str) -> dict[str, object]:
-        answer: dict[str, object] = client.get(path).raise_for_status().json()
+    def get(path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = client.get(path).raise_for_status().json()
         return answer
 
     return get

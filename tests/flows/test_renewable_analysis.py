@@ -21,7 +21,7 @@ from flows.sample import SAMPLE
 from flows.temporary_tables import run_tables
 from tests.flows.conftest import task_runs
 
-Ask = Callable[[str], dict[str, object]]
+Ask = Callable[[str], dict[str, Any]]
 
 
 def expected(country: str, paths: Iterable[Path]) -> dict[int, dict[str, float | None]]:
@@ -96,7 +96,7 @@ def test_the_result_is_right_and_nothing_else_is_left(
     assert objects_of(state, connections) == []
     assert tables_of(state, connections) == []
     run = databricks(f"2.2/jobs/runs/get?run_id={analysis.databricks.run_id}")
-    assert len(run["job_clusters"]) == 1  # type: ignore[arg-type]  # JSON
+    assert len(run["job_clusters"]) == 1
     assert [attempt.attempt_number for attempt in analysis.databricks.attempts] == [0, 0]
 
 
@@ -108,7 +108,9 @@ def test_a_failed_task_is_repaired_alone(
         "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
     )
     assert (state.name, state.message) == ("Repaired", "Run again on Databricks: transform_data")
-    run = state.result().databricks
+    analysis = state.result()
+    assert isinstance(analysis, Analysis)
+    run = analysis.databricks
     assert run.repairs == 1
     attempts = sorted((a.task_key, a.attempt_number, a.status.result_state) for a in run.attempts)
     assert attempts == [

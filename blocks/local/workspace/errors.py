@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class CannotStartError(RuntimeError):
+    """The workspace cannot be started as it was asked to; the text says what to do."""
+
+
 class ApiError(Exception):
     """A request that the workspace refuses.
 

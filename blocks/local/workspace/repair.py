@@ -67,7 +67,7 @@ def tasks_to_rerun(
     named = set(choice.rerun_tasks)
     if len(named) < len(choice.rerun_tasks):
         raise invalid("rerun_tasks cannot contain duplicate task keys.")
-    selected = named or {key for key, result in results.items() if result not in SUCCESSFUL}
+    selected = set(named) or {key for key, result in results.items() if result not in SUCCESSFUL}
     if not selected:
         raise invalid("The run has no failed tasks to repair.")
     if unknown := sorted(selected - results.keys()):

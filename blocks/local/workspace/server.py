@@ -20,14 +20,14 @@ from fastapi import FastAPI
 from blocks.local.workspace.app import make_app
 from blocks.local.workspace.certificates import ensure_ca, server_context, write_private
 from blocks.local.workspace.engine import Engine
+from blocks.local.workspace.errors import CannotStartError
 from blocks.local.workspace.executor import SparkExecutor
 from blocks.local.workspace.identity import Identity
-from blocks.local.workspace.state_dir import StateDirInUseError, open_state_dir
+from blocks.local.workspace.listening import listen, port_of
+from blocks.local.workspace.state_dir import open_state_dir
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.switches import Switches
 
-_ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-_PORT_TRIES = 20
 _GRACE_SECONDS = 0.5
 
 
@@ -60,9 +60,9 @@ def serve(
             open_state_dir(state_dir.expanduser().resolve()) as folder,
             contextlib.ExitStack() as stack,
         ):
-            sockets = stack.enter_context(_sockets(port))
-            http_sockets = stack.enter_context(_sockets(0)) if http else []
-            identity = Identity(f"https://localhost:{_port(sockets)}")
+            sockets = stack.enter_context(listen(port))
+            http_sockets = stack.enter_context(listen(0)) if http else []
+            identity = Identity(f"https://localhost:{port_of(sockets)}")
             token = folder.token()
             store = Store(folder.database)
             stack.callback(store.close)
@@ -75,14 +75,17 @@ def serve(
             stack.callback(engine.close)
             ready = {
                 "url": identity.url,
-                "http_url": f"http://localhost:{_port(http_sockets)}" if http else None,
+                "http_url": f"http://localhost:{port_of(http_sockets)}" if http else None,
                 "token": token,
                 "ca_file": str(ensure_ca(folder.path)),
                 "pid": os.getpid(),
             }
             asyncio.run(_run(servers, json.dumps(ready), ready_file, stop_on_stdin_eof))
-    except (StateDirInUseError, OSError, ValueError) as error:
+    except CannotStartError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The local workspace could not start: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -142,58 +145,3 @@ def _wait_for_eof(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> 
     while os.read(sys.stdin.fileno(), 4096):
         pass
     loop.call_soon_threadsafe(stop)
-
-
-@contextlib.contextmanager
-def _sockets(port: int) -> Iterator[list[socket.socket]]:
-    """Listen on both loopback addresses with one port, as ``localhost`` may mean either.
-
-    Raises:
-        OSError: The port is taken.
-    """
-    with contextlib.ExitStack() as stack:
-        for attempt in range(_PORT_TRIES):
-            try:
-                sockets = _bound(port)
-            except OSError:
-                # A port that was free on one address only: try another.
-                if port or attempt == _PORT_TRIES - 1:
-                    raise
-                continue
-            for item in sockets:
-                stack.enter_context(item)
-            break
-        yield sockets
-
-
-def _bound(port: int) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in _ADDRESSES:
-            if family is socket.AF_INET6 and not _has_ipv6():
-                continue
-            item = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(item)
-            item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            item.bind((address, port or (_port(sockets) if len(sockets) > 1 else 0)))
-            item.set_inheritable(False)
-    except OSError as error:
-        for item in sockets:
-            item.close()
-        if port:
-            raise OSError(
-                f"Port {port} on the loopback addresses is not free: choose another."
-            ) from error
-        raise
-    return sockets
-
-
-def _has_ipv6() -> bool:
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::1", 0))
-        return True
-    return False
-
-
-def _port(sockets: list[socket.socket]) -> int:
-    return int(sockets[0].getsockname()[1])

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.local.workspace.certificates import write_private
-
-
-class StateDirInUseError(RuntimeError):
-    """Another workspace is running on the same state folder."""
+from blocks.local.workspace.errors import CannotStartError
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def open_state_dir(path: Path) -> Iterator[StateDir]:
     The lock goes when the process ends, however it ends.
 
     Raises:
-        StateDirInUseError: Another workspace is running there.
+        CannotStartError: Another workspace is running there.
     """
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
@@ -54,7 +51,7 @@ def open_state_dir(path: Path) -> Iterator[StateDir]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StateDirInUseError(
+            raise CannotStartError(
                 f"A local workspace is already running on {path}: stop it, or use another"
                 " --state-dir."
             ) from None

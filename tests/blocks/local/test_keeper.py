@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -13,8 +15,13 @@ IGNORES_SIGTERM = "import signal, time; signal.signal(15, lambda *_: None); prin
 SLEEPS = "import time; time.sleep(600)"
 
 
-def start(code: str, grace: float = 10) -> subprocess.Popen[bytes]:
-    command = kept([sys.executable, "-c", code], stop_signal=signal.SIGTERM, grace=grace)
+def start(code: str, grace: float = 10, leftovers: Sequence[Path] = ()) -> subprocess.Popen[bytes]:
+    command = kept(
+        [sys.executable, "-c", code],
+        stop_signal=signal.SIGTERM,
+        grace=grace,
+        leftovers=leftovers,
+    )
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -42,12 +49,15 @@ def test_names_a_program_that_cannot_be_run() -> None:
     assert result.stderr.decode() == "cannot run /nowhere/weed: No such file or directory\n"
 
 
-def test_stops_its_program_with_the_signal_when_its_input_ends() -> None:
-    with start(SLEEPS) as keeper:
+def test_stops_its_program_with_the_signal_when_its_input_ends(tmp_path: Path) -> None:
+    leftovers = [tmp_path / "there", tmp_path / "not there"]
+    leftovers[0].touch()
+    with start(SLEEPS, leftovers=leftovers) as keeper:
         program = program_of(keeper)
         keeper.communicate()
     assert keeper.returncode == 128 + signal.SIGTERM
     assert not program.is_running()
+    assert not leftovers[0].exists()
 
 
 def test_stops_its_program_when_it_is_asked_to_end_itself() -> None:
@@ -58,15 +68,18 @@ def test_stops_its_program_when_it_is_asked_to_end_itself() -> None:
     assert not program.is_running()
 
 
-def test_kills_a_program_that_does_not_stop_and_what_it_started() -> None:
+def test_kills_a_program_that_does_not_stop_and_what_it_started(tmp_path: Path) -> None:
+    leftover = tmp_path / "socket"
+    leftover.touch()
     code = f"import subprocess; subprocess.Popen(['sleep', '600']); {IGNORES_SIGTERM} {SLEEPS}"
-    with start(code, grace=0.3) as keeper:
+    with start(code, grace=0.3, leftovers=[leftover]) as keeper:
         assert keeper.stdout is not None
         keeper.stdout.readline()
         family = psutil.Process(keeper.pid).children(recursive=True)
         assert len(family) == 2
         keeper.communicate()
     assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert not leftover.exists()
 
 
 def test_stops_its_program_when_the_parent_is_killed() -> None:

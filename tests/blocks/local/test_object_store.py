@@ -102,14 +102,17 @@ def test_the_environment_names_the_store(object_store: ObjectStore) -> None:
     }
 
 
-def test_tidy_leaves_the_data_and_removes_the_rest(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    (data / "m45123" / "log").mkdir(parents=True)
-    (data / "filerldb2").mkdir()
-    (data / "mini.options").write_text("s3.port=45123\nmaster.port.grpc=1\n")
-    seaweedfs.tidy(tmp_path)
-    assert [entry.name for entry in data.iterdir()] == ["filerldb2"]
-    seaweedfs.tidy(tmp_path)
+def test_a_stopped_store_leaves_no_socket_outside_its_folder(tmp_path: Path) -> None:
+    with Children() as children:
+        start(children, tmp_path)
+        sockets = {
+            Path(connection.laddr)
+            for process in psutil.Process().children(recursive=True)
+            for connection in process.net_connections("unix")
+            if "seaweedfs" in connection.laddr
+        }
+        assert sockets
+    assert not [file for file in sockets if file.exists()]
 
 
 def test_a_store_that_does_not_start_says_why(tmp_path: Path) -> None:

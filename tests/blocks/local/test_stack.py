@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import pytest
 
-from blocks.local.lease import Group
+from blocks.local.lease import CORE, PREFECT, Group
 from blocks.local.stack import StackDetails, StackError, embedded_stack
 
 CLIENT = """
@@ -80,7 +80,7 @@ def state_dir() -> Iterator[Path]:
 
 def servers_of(state_dir: Path) -> list[psutil.Process]:
     """The supervisor and all that it started."""
-    report = Group(state_dir, "core").read_report()
+    report = Group(state_dir, CORE).read_report()
     assert report is not None
     supervisor = psutil.Process(report.supervisor)
     return [supervisor, *supervisor.children(recursive=True)]
@@ -181,12 +181,12 @@ def test_a_client_killed_while_the_stack_starts_leaves_nothing_behind(
     state_dir: Path, start_client: Callable[[], Client]
 ) -> None:
     client = start_client()
-    while Group(state_dir, "core").read_report() is None:
+    while Group(state_dir, CORE).read_report() is None:
         time.sleep(0.01)
     servers = servers_of(state_dir)
     client.process.kill()
     assert_all_end(servers)
-    assert Group(state_dir, "core").read_report() is None
+    assert Group(state_dir, CORE).read_report() is None
 
 
 def test_a_client_that_comes_while_the_stack_is_closing_gets_a_new_one(
@@ -234,7 +234,7 @@ def test_a_server_that_breaks_down_ends_the_stack(
     servers = servers_of(state_dir)
     next(process for process in servers if process.name() == "weed").kill()
     assert_all_end(servers)
-    report = Group(state_dir, "core").read_report()
+    report = Group(state_dir, CORE).read_report()
     assert report is not None
     assert report.failure is not None
     assert report.failure.startswith("Object store ended unexpectedly: ")
@@ -266,7 +266,7 @@ def test_the_prefect_server_is_for_those_who_need_it(state_dir: Path) -> None:
                 assert json.load(response)["api_url"] == stack.prefect_api_url
             with urllib.request.urlopen(f"{ui}/") as response:
                 assert b"<html" in response.read()
-            report = Group(state_dir, "prefect").read_report()
+            report = Group(state_dir, PREFECT).read_report()
             assert report is not None
         assert not psutil.pid_exists(report.supervisor)
         assert select(without.database_url, "SELECT 1") == [(1,)]

@@ -54,7 +54,8 @@ class CellOutput:
     Attributes:
         index: Position in the notebook, from 0.
         title: The cell's title, empty when it has none.
-        language: ``python``, ``markdown``, ``sql``, ``sh``, ``pip`` or ``run``.
+        language: ``python``, ``markdown``, ``sql``, ``pip`` or ``run``; or one that is refused:
+            ``sh``, ``fs``, ``r``, ``scala``.
         source: The cell's text without ``# MAGIC`` prefixes.
         outputs: What it produced, in order.
         started: Epoch milliseconds, 0 when it never started.

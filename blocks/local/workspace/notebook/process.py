@@ -136,20 +136,13 @@ class NotebookProcess:
         return self._outcome
 
     def kill(self) -> None:
-        """End the process and its children at once, from any thread and at any time.
-
-        `wait` then cleans up; call it if no other thread is waiting.
-        """
+        """End the process and its children at once, from any thread and at any time."""
         with self._lock:
             self._killed = True
             if self._started and not self._gone:
                 _kill_group(self._started.process)
-
-    def _abandon(self) -> None:
-        """Kill it and remove its folder, without waiting: the workspace is about to end."""
-        self.kill()
-        if self._started:
-            shutil.rmtree(self._started.folder, ignore_errors=True)
+                # Here too, because nobody may wait for it any more.
+                shutil.rmtree(self._started.folder, ignore_errors=True)
 
     def _serve(self, started: _Started, timeout: float | None) -> None:
         """Wait for one message or the end of the process, and act on it."""
@@ -221,7 +214,7 @@ def _kill_group(process: ForkServerProcess | SpawnProcess) -> None:
 
 
 @atexit.register
-def _abandon_unfinished() -> None:
+def _kill_unfinished() -> None:
     # multiprocessing waits for its processes when the interpreter exits.
     for notebook in list(_unfinished):
-        notebook._abandon()
+        notebook.kill()

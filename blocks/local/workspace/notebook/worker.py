@@ -74,6 +74,7 @@ def _end_process_group() -> None:
 
 def _silence_descriptors() -> None:
     # What native code and subprocesses print must not mix with the workspace's own output.
-    with Path(os.devnull).open("r+b") as nowhere:
-        for descriptor in (0, 1, 2):
-            os.dup2(nowhere.fileno(), descriptor)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from blocks.local.workspace.errors import CannotStartError
+
 SqlValue = str | int | float | bytes | None
 
 # Also at the end of the schema. Ids are large, as in the cloud, so that a client that cuts them to
@@ -126,6 +128,9 @@ class Database:
 
     Args:
         path: The file; it is made if it does not exist.
+
+    Raises:
+        CannotStartError: Another version of the workspace wrote the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,7 +149,7 @@ class Database:
         if version == _SCHEMA_VERSION:
             return
         if version:
-            raise ValueError(
+            raise CannotStartError(
                 f"{path} was written by another version of the local workspace;"
                 " use another --state-dir or remove this one."
             )

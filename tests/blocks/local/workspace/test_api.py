@@ -14,7 +14,7 @@ from blocks.local.workspace.testing import RunningWorkspace
 SOURCE = b"# Databricks notebook source\nprint(1)\n"
 
 
-def post(client: httpx.Client, path: str, **body: Any) -> Any:
+def post(client: httpx.Client, path: str, /, **body: Any) -> Any:
     answer = client.post(f"/api/{path}", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -161,9 +161,9 @@ class TestJobs:
 
 
 class TestRuns:
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def run_id(self, client: httpx.Client) -> int:
-        """A run whose second task was skipped because the first's notebook is missing."""
+        """A finished run whose second task was skipped because the first's notebook is missing."""
         tasks = [task("a"), task("b", depends_on=[{"task_key": "a"}])]
         parameters = [{"name": "p", "default": "1"}]
         job_id = post(client, "2.2/jobs/create", name="r", tasks=tasks, parameters=parameters)[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import httpx
 import pytest
 from hypothesis import given
@@ -30,7 +32,7 @@ def test_broken_uploads_are_refused(body: bytes) -> None:
 
 @given(st.lists(st.integers(), max_size=12), st.lists(st.text(), max_size=5), st.integers(1, 4))
 def test_pages_put_together_are_the_whole(left: list[int], right: list[str], size: int) -> None:
-    arrays = {"left": left, "right": right}
+    arrays: dict[str, Sequence[object]] = {"left": left, "right": right}
     gathered: dict[str, list[object]] = {"left": [], "right": []}
     token: str | None = ""
     while token is not None:

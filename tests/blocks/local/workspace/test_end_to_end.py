@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from blocks.local.workspace.testing import RunningWorkspace
+from blocks.local.workspace.testing import RunningWorkspace, running_workspace
 
 JOIN = """# Databricks notebook source
 dbutils.widgets.text("country", "nowhere")
@@ -40,7 +41,7 @@ time.sleep(600)
 """
 
 
-def post(client: httpx.Client, path: str, **body: Any) -> Any:
+def post(client: httpx.Client, path: str, /, **body: Any) -> Any:
     answer = client.post(f"/api/{path}", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -143,6 +144,26 @@ def test_cancel_ends_the_notebook_within_two_seconds(
     assert run["state"]["result_state"] == "CANCELED"
     assert run["state"]["user_cancelled_or_timedout"] is True
     assert process.is_running()
+
+
+def test_a_killed_workspace_leaves_no_process_and_reads_as_a_driver_loss(tmp_path: Path) -> None:
+    with running_workspace(tmp_path) as before, before.client() as client:
+        put(client, "sleep", SLEEPING)
+        submitted = post(client, "2.2/jobs/runs/submit", run_name="s", tasks=[task("sleep")])
+        run_id = submitted["run_id"]
+        poll(client, run_id, running="sleep")
+        server = psutil.Process(before.pid)
+        children = server.children(recursive=True)
+        server.kill()
+        _, alive = psutil.wait_procs([server, *children], timeout=10)
+        assert alive == []
+    with running_workspace(tmp_path) as after, after.client() as client:
+        run = poll(client, run_id)
+        (entry,) = run["tasks"]
+        for shown in (run, entry):
+            assert shown["state"]["life_cycle_state"] == "INTERNAL_ERROR"
+            assert shown["state"]["result_state"] == "FAILED"
+            assert shown["status"]["termination_details"]["code"] == "DRIVER_ERROR"
 
 
 def test_nothing_is_left_when_the_workspace_stops(workspace: RunningWorkspace) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +21,24 @@ from tests.blocks.local.workspace.fake import IDENTITY, Bench, job, task
 HOSTILE = "<script>alert('x')</script>"
 
 
+class Pages:
+    """The application of a bench, asked without a network."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.app = make_app(bench.store, bench.engine, IDENTITY, "secret-token", Switches())
+
+    def get(self, path: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as web:
+                return await web.get(path)
+
+        return asyncio.run(ask())
+
+
 @pytest.fixture
-def pages(bench: Bench) -> httpx.Client:
-    app = make_app(bench.store, bench.engine, IDENTITY, "secret-token", Switches())
-    return TestClient(app, base_url="http://localhost")
+def pages(bench: Bench) -> Pages:
+    return Pages(bench)
 
 
 def hostile_run(bench: Bench) -> int:
@@ -39,7 +53,7 @@ def hostile_run(bench: Bench) -> int:
     return run_id
 
 
-def test_every_page_escapes_what_it_shows(bench: Bench, pages: httpx.Client) -> None:
+def test_every_page_escapes_what_it_shows(bench: Bench, pages: Pages) -> None:
     run_id = hostile_run(bench)
     run = bench.runs.run(run_id)
     cells = (
@@ -65,7 +79,7 @@ def test_every_page_escapes_what_it_shows(bench: Bench, pages: httpx.Client) -> 
     assert "<script" not in document
 
 
-def test_a_run_page_shows_the_error_and_each_attempt(bench: Bench, pages: httpx.Client) -> None:
+def test_a_run_page_shows_the_error_and_each_attempt(bench: Bench, pages: Pages) -> None:
     job_id = bench.create(job(task("load"), task("join", "load")), join="fail ValueError: boom")
     run_id = bench.run(job_id)
     bench.finished(run_id)
@@ -82,7 +96,7 @@ def test_a_run_page_shows_the_error_and_each_attempt(bench: Bench, pages: httpx.
     assert "42" in pages.get(f"/runs/{repaired.run_id}").text
 
 
-def test_only_pages_of_something_alive_refresh(bench: Bench, pages: httpx.Client) -> None:
+def test_only_pages_of_something_alive_refresh(bench: Bench, pages: Pages) -> None:
     run_id = bench.run(bench.create(job(task("a")), a="wait"))
     for path in ("/", f"/runs/{run_id}"):
         assert "<main data-alive>" in pages.get(path).text
@@ -93,18 +107,18 @@ def test_only_pages_of_something_alive_refresh(bench: Bench, pages: httpx.Client
 
 
 @pytest.mark.parametrize("path", ["/runs/1", "/jobs/1"])
-def test_what_is_not_there(pages: httpx.Client, path: str) -> None:
+def test_what_is_not_there(pages: Pages, path: str) -> None:
     answer = pages.get(path)
     assert answer.status_code == 404
     assert "There is no" in answer.text
 
 
 @pytest.mark.parametrize("path", [f"/runs/{2**63}", "/jobs/x", "/static/../server.py"])
-def test_odd_addresses_are_errors_of_the_caller(pages: httpx.Client, path: str) -> None:
+def test_odd_addresses_are_errors_of_the_caller(pages: Pages, path: str) -> None:
     assert pages.get(path).status_code in {400, 404}
 
 
-def test_styles_and_script_are_served(pages: httpx.Client) -> None:
+def test_styles_and_script_are_served(pages: Pages) -> None:
     for name in ("workspace.css", "workspace.js"):
         assert pages.get(f"/static/{name}").status_code == 200
 

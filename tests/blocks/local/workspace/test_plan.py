@@ -158,8 +158,8 @@ def test_a_stopped_run_starts_nothing_more(
     assert run.state.stopped
 
 
-def chain(**last: int) -> dict[str, TaskSpec]:
-    return {"a": TaskSpec("a"), "b": TaskSpec("b", ("a",), **last)}
+def chain() -> dict[str, TaskSpec]:
+    return {"a": TaskSpec("a"), "b": TaskSpec("b", ("a",))}
 
 
 def test_a_failed_run_names_the_culprit_in_the_cloud_s_words() -> None:

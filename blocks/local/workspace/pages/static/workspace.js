@@ -13,7 +13,11 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-store" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const next = page.querySelector("main");
-    if (next && next.outerHTML !== main.outerHTML) main.replaceWith(document.adoptNode(next));
+    if (next && next.innerHTML !== main.innerHTML) {
+      const opened = [...main.querySelectorAll("details")].map((item) => item.open);
+      next.querySelectorAll("details").forEach((item, index) => { item.open = opened[index] });
+      main.replaceWith(document.adoptNode(next));
+    }
   } catch {
     // The workspace may be restarting: the next period tries again.
   }

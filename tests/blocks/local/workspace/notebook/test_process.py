@@ -40,7 +40,7 @@ def running(pid: int) -> bool:
         status: str = psutil.Process(pid).status()
     except psutil.NoSuchProcess:
         return False
-    return status != psutil.STATUS_ZOMBIE
+    return status != str(psutil.STATUS_ZOMBIE)
 
 
 def wait_until_gone(*pids: int) -> None:
@@ -122,6 +122,20 @@ def test_a_process_that_dies_without_a_word_is_lost(desk: Desk, code: str) -> No
     assert outcome.status == "lost"
     assert outcome.cells[0].finished
     assert not outcome.cells[1].finished
+
+
+def test_a_killed_notebook_leaves_no_folder_even_if_nobody_waits(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process = desk.process("import time\ntime.sleep(600)")
+    process.start()
+    while not desk.changes:
+        with pytest.raises(TimeoutError):
+            process.wait(0.01)
+    assert list(tmp_path.glob("notebook-*"))
+    process.kill()
+    assert list(tmp_path.glob("notebook-*")) == []
 
 
 def test_waiting_can_be_given_up_and_taken_up_again(desk: Desk, tmp_path: Path) -> None:
