@@ -47,17 +47,25 @@ def main() -> int:
     signal_name, grace, user, files, *command = sys.argv[1:]
     stop_signal = signal.Signals[signal_name]
     leftovers = [Path(file) for file in files.split(os.pathsep) if file]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         program = _run(command, user)
     except OSError as error:
         print(f"cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
-    signal.signal(signal.SIGTERM, lambda *_: program.send_signal(stop_signal))
-    threading.Thread(
-        target=_stop_at_end_of_input,
-        args=(program, stop_signal, float(grace), leftovers),
-        daemon=True,
-    ).start()
+
+    def stop_program() -> None:
+        stop.wait()
+        program.send_signal(stop_signal)
+        try:
+            program.wait(float(grace))
+        except subprocess.TimeoutExpired:
+            _remove(leftovers)
+            os.killpg(0, signal.SIGKILL)  # the keeper leads the group: this ends it too
+
+    threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    threading.Thread(target=stop_program, daemon=True).start()
     status = program.wait()
     _remove(leftovers)
     return status if status >= 0 else 128 - status
@@ -73,20 +81,10 @@ def _run(command: list[str], user: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _stop_at_end_of_input(
-    program: subprocess.Popen[bytes],
-    stop_signal: signal.Signals,
-    grace: float,
-    leftovers: list[Path],
-) -> None:
+def _wait_for_end_of_input(stop: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    program.send_signal(stop_signal)
-    try:
-        program.wait(grace)
-    except subprocess.TimeoutExpired:
-        _remove(leftovers)
-        os.killpg(0, signal.SIGKILL)  # the keeper leads the group: this ends it too
+    stop.set()
 
 
 def _remove(files: list[Path]) -> None:

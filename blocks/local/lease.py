@@ -194,7 +194,7 @@ class Lease:
         self._group.log.touch(mode=0o600)
         with self._group.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 (our own command)
-                [*command, str(self._group.state_dir), self._group.name, str(descriptor)],
+                [*command, str(self._group.state_dir), self._group.name],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

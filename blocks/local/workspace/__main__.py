@@ -6,8 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from blocks.local.workspace.server import serve
-
 
 def main() -> int:
     """Read the arguments and serve; return the exit status."""
@@ -21,6 +19,9 @@ def main() -> int:
     # For parents that must leave nothing running even when they are killed.
     parser.add_argument("--stop-on-stdin-eof", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    # Not at the top: multiprocessing imports this module again for the notebooks' processes.
+    from blocks.local.workspace.server import serve
+
     return serve(**vars(arguments))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -215,14 +217,15 @@ def test_tasks_that_cannot_begin(
 
 
 def test_after_a_crash_what_was_running_has_lost_its_driver(tmp_path: Path) -> None:
-    path = tmp_path / "db"
+    path, crashed = tmp_path / "db", tmp_path / "crashed"
     with Bench.on(path) as before:
         job_id = before.create(job(task("a"), task("b", "a")), a="wait")
         run_id = before.run(job_id)
         queued_id = before.run(job_id)
         before.until(run_id, lambda run: life_cycles(run)["a"] == "RUNNING")
-        crashed = (tmp_path / "copy").absolute()
-        before.store._database._connection.execute("VACUUM INTO ?", [str(crashed)])
+        # What a kill at this moment would leave behind.
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("VACUUM INTO ?", [str(crashed)])
         before.runs.cancel_all(job_id)
         before.finished(run_id)
     with Bench.on(crashed) as after:
