@@ -13,10 +13,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,21 +134,27 @@ class _Progress(logging.Handler):
 
 
 @contextmanager
-def _stack(options: argparse.Namespace, progress: _Progress) -> Iterator[None]:
-    """Start the embedded stack, point Prefect at it, and register its block documents."""
+def _stack(options: argparse.Namespace, progress: _Progress) -> Iterator[str]:
+    """Start the embedded stack, register its block documents, and give the Prefect API's URL."""
     from blocks.local.stack import embedded_stack
 
     own_server = options.prefect_api is None
+    if own_server:
+        os.environ["PREFECT_HOME"] = str((STATE_DIR / "prefect").absolute())
+    # Importing Prefect takes as long as its server takes to start: do both at once.
+    importing = threading.Thread(target=import_module, args=("flows.renewable_analysis",))
+    importing.start()
     with embedded_stack(STATE_DIR, prefect_server=own_server, on_progress=progress.say) as stack:
-        if own_server:
-            os.environ["PREFECT_HOME"] = str((STATE_DIR / "prefect").absolute())
-        os.environ["PREFECT_API_URL"] = options.prefect_api or str(stack.prefect_api_url)
+        importing.join()
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
         from blocks.registration import Settings, register
 
         details = {key.lower(): value for key, value in stack.environment().items()}
-        register(Settings.model_validate(details))
-        yield
+        api = options.prefect_api or str(stack.prefect_api_url)
+        with temporary_settings({PREFECT_API_URL: api}):
+            register(Settings.model_validate(details))
+            yield api
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -155,15 +163,18 @@ def _run(options: argparse.Namespace) -> int:
     with _stack(options, progress):
         from flows.renewable_analysis import renewable_analysis
 
-        for name in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).addHandler(progress)
-        state = renewable_analysis(
-            options.country, options.source, output=options.output, return_state=True
-        )
-        report = _report(options.country, state)
-        # What is still queued for the API has to leave before the server does.
-        for handler in logging.getLogger("prefect.flow_runs").handlers:
-            handler.flush()
+        loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+        for logger in loggers:
+            logger.addHandler(progress)
+        try:
+            state = renewable_analysis(
+                options.country, options.source, output=options.output, return_state=True
+            )
+            report = _report(options.country, state)
+        finally:
+            # What is still queued for the API has to leave before the server does.
+            for handler in {handler for logger in loggers for handler in logger.handlers}:
+                handler.flush()
     if state.is_completed():
         _say(f"Chart: {report['chart']}\nData:  {report['data']}")
     else:
@@ -180,7 +191,8 @@ def _up(options: argparse.Namespace) -> int:
     progress = _Progress(time.monotonic())
     # Ctrl-C and a service manager's SIGTERM end in the same clean stop.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _stack(options, progress), Children() as children:
+    with _stack(options, progress) as api, Children() as children:
+        os.environ["PREFECT_API_URL"] = api  # for the commands below
         _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
         _prefect("--no-prompt", "deploy", "--all")
         progress.say("Deployments are up to date")
@@ -191,7 +203,7 @@ def _up(options: argparse.Namespace) -> int:
             folder=PROJECT,
             environment=os.environ,
         )
-        print(os.environ["PREFECT_API_URL"].removesuffix("/api"), "ready", sep="\n", flush=True)
+        print(api.removesuffix("/api"), "ready", sep="\n", flush=True)
         worker.process.wait()
         _say(f"error: {worker.complaint('ended')}")
     return 1
