@@ -12,7 +12,6 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.attribution import attribution
 from flows.drawing import draw_chart
 from flows.naming import slug
 from flows.sources import source_name
@@ -36,21 +35,18 @@ class ChartFiles:
 
 
 @task(task_run_name="plot {country}", cache_policy=NO_CACHE)
-def plot_share(
-    frame: pd.DataFrame, country: str, sources: list[str], output_dir: str | Path
-) -> ChartFiles:
+def plot_share(frame: pd.DataFrame, country: str, note: str, output_dir: str | Path) -> ChartFiles:
     """Draw a country's result, write it to a folder, and publish it as a Prefect artifact.
 
     Args:
         frame: The result: ``Year``, one column for each source, ``SHW%``; in percent.
         country: Whose result it is.
-        sources: Where the numbers come from, for the footnote.
+        note: Origin and licence of the numbers, for the footnote.
         output_dir: The folder, made if it is missing. Older files of the country are replaced.
 
     Returns:
         The two files, as absolute paths.
     """
-    note = attribution(sources)
     picture = render_png(frame, country, note)
     folder = Path(output_dir).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)

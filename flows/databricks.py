@@ -5,7 +5,7 @@ submitted, which waits for a future; when the Databricks task ends, the loop res
 So every attempt is one task run with its true start, end and state, at one request per poll.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Self
@@ -60,11 +60,13 @@ class JobOutcome:
         state: The run as it ended, with every attempt.
         results: What each notebook gave to ``dbutils.notebook.exit``, by task key.
         repaired: Task keys that had to be run again, in the order of the repairs.
+        task_runs: The Prefect task runs of the attempts that count, for those that come after.
     """
 
     state: RunState
     results: Mapping[str, str]
     repaired: tuple[str, ...]
+    task_runs: tuple[PrefectFuture[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def repair(run: DatabricksRun, plan: RepairPlan) -> int:
 class _Mirrors:
     """The Prefect task runs that stand for the attempts of one Databricks run."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: Iterable[object]) -> None:
+        self._after = list(after)
         self._ended: dict[int, Future[_End]] = {}
         self._latest: dict[str, PrefectFuture[Any]] = {}
         self._all: list[PrefectFuture[Any]] = []
@@ -125,9 +128,13 @@ class _Mirrors:
 
     def _start(self, attempt: TaskAttempt) -> None:
         ended: Future[_End] = Future()
-        upstream = [self._latest[key] for key in attempt.depends_on if key in self._latest]
+        upstream: list[Any] = [
+            self._latest[key] for key in attempt.depends_on if key in self._latest
+        ]
         if self._repair is not None:
             upstream.append(self._repair)
+        elif not attempt.depends_on:
+            upstream += self._after
         mirror = databricks_task.submit(
             attempt.task_key,
             attempt.attempt_number,
@@ -140,6 +147,11 @@ class _Mirrors:
         self._ended[attempt.run_id] = ended
         self._latest[attempt.task_key] = mirror
         self._all.append(mirror)
+
+    @property
+    def latest(self) -> tuple[PrefectFuture[Any], ...]:
+        """The task runs of the latest attempts."""
+        return tuple(self._latest.values())
 
     def repair(self, run: DatabricksRun, plan: RepairPlan) -> None:
         """Send a repair, as a task run between the failed attempts and the new ones."""
@@ -177,7 +189,12 @@ def describe(attempt: TaskAttempt, failure: TaskFailure | None) -> str:
     )
 
 
-def run_job(job: DatabricksJob, parameters: Mapping[str, str], policy: RepairPolicy) -> JobOutcome:
+def run_job(
+    job: DatabricksJob,
+    parameters: Mapping[str, str],
+    policy: RepairPolicy,
+    after: Iterable[object],
+) -> JobOutcome:
     """Run a job to its end from within a flow, repairing what fails.
 
     A retry of the same flow run sends the same idempotency token and so gets the run that it
@@ -187,6 +204,7 @@ def run_job(job: DatabricksJob, parameters: Mapping[str, str], policy: RepairPol
         job: The job.
         parameters: Values for its job parameters.
         policy: How often failed tasks are run again; the budget counts from this call.
+        after: Futures or results of the task runs that the job's first tasks follow in the graph.
 
     Raises:
         DatabricksRunFailedError: The run ended without success.
@@ -195,7 +213,7 @@ def run_job(job: DatabricksJob, parameters: Mapping[str, str], policy: RepairPol
     logger = get_run_logger()
     with (
         job.trigger(parameters, idempotency_token=f"prefect-{flow_run.id}") as run,
-        _Mirrors() as mirrors,
+        _Mirrors(after) as mirrors,
     ):
         logger.info("Databricks run %d: %s", run.run_id, run.state.run_page_url)
         create_link_artifact(
@@ -220,7 +238,7 @@ def run_job(job: DatabricksJob, parameters: Mapping[str, str], policy: RepairPol
             raise
         if not run.state.outcome.ok:
             raise DatabricksRunFailedError(run.state, plan.reason, failures)
-        return JobOutcome(run.state, run.fetch_result(), tuple(repaired))
+        return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
 
 
 def _cancel(run: DatabricksRun) -> None:

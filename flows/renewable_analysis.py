@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks.databricks import RepairPolicy, RunState
+from flows.attribution import attribution
 from flows.chart import plot_share
 from flows.cleanup import TemporaryData
 from flows.connections import Connections
@@ -75,17 +76,18 @@ def renewable_analysis(
         subsets = temporary.finish(select_country.map(tables, country=country, database=database))
         check_distinct(tables)
         check_country(country, subsets, database, tables)
-        temporary.finish(
+        exported = temporary.finish(
             export_subset.map(subsets, numbers, unmapped(folders), unmapped(connections))
         )
 
         job = connections.load_databricks_job()
-        outcome = run_job(job, folders.job_parameters(connections.load_bucket()), repair)
+        parameters = folders.job_parameters(connections.load_bucket())
+        outcome = run_job(job, parameters, repair, after=exported)
         temporary.databricks = outcome.state
 
         reported = outcome.results["transform_data"]
-        result = load_result(subsets, folders, reported, connections)
-        files = plot_share(result, country, used, output)
+        result = load_result(subsets, folders, reported, connections, wait_for=outcome.task_runs)
+        files = plot_share(result, country, attribution(used), output)
 
     analysis = Analysis(country, tuple(result["Year"]), files.chart, files.data, outcome.state)
     if outcome.repaired:

@@ -148,13 +148,13 @@ def test_drawing_in_threads_gives_the_same_pictures() -> None:
     assert len(set(at_once)) == 6
 
 
+@pytest.mark.usefixtures("prefect_api")
 def test_plot_share_writes_and_publishes(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cote-d-ivoire.csv").write_text("old")
 
-    files = plot_share(
-        THREE_YEARS, "Cote d'Ivoire", [str(path) for path in SAMPLE], tmp_path / "out"
-    )
+    note = attribution([str(path) for path in SAMPLE])
+    files = plot_share(THREE_YEARS, "Cote d'Ivoire", note, tmp_path / "out")
 
     assert sorted((tmp_path / "out").iterdir()) == [files.data, files.chart]
     assert struct.unpack(">II", files.chart.read_bytes()[16:24]) == (1600, 960)
