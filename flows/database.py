@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 from prefect import Task, task
-from prefect.cache_policies import NO_CACHE
+from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.runtime import task_run
@@ -24,6 +24,9 @@ from flows.temporary_tables import (
     select_rows,
     table_name,
 )
+
+# A retry of a flow run finds what the first try has done already.
+ONCE_A_RUN = RUN_ID + INPUTS
 
 
 class UnknownCountryError(ValueError):
@@ -49,7 +52,8 @@ def _load_name() -> str:
 
 @task(
     task_run_name=_load_name,
-    cache_policy=NO_CACHE,
+    cache_policy=ONCE_A_RUN,
+    persist_result=True,
     retries=2,
     retry_delay_seconds=[1, 5],
     retry_condition_fn=_passes_by_itself,
@@ -84,7 +88,8 @@ def load_table(source: str, index: int, run_key: str, database: str) -> SourceTa
 
 @task(
     task_run_name="select {country} from {table.name}",
-    cache_policy=NO_CACHE,
+    cache_policy=ONCE_A_RUN,
+    persist_result=True,
     retries=2,
     retry_delay_seconds=[1, 5],
     retry_condition_fn=_passes_by_itself,

@@ -1,37 +1,34 @@
-"""Drives one Databricks job run and shows it in Prefect while it happens.
-
-One loop watches the run. When a Databricks task starts, a Prefect task run of the same name is
-submitted, which waits for a future; when the Databricks task ends, the loop resolves that future.
-So every attempt is one task run with its true start, end and state, at one request per poll.
-"""
+"""Drives one Databricks job run from within a flow: start or adopt, watch, repair, cancel."""
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
+from uuid import UUID, uuid5
 
-from prefect import allow_failure, task
 from prefect.artifacts import create_link_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
 
 from blocks.databricks import (
+    ApiError,
     DatabricksError,
     DatabricksJob,
     DatabricksRun,
     NoRepair,
     Outcome,
-    RepairPlan,
     RepairPolicy,
     RunState,
     TaskAttempt,
     TaskFailure,
     plan_repair,
 )
+from flows.mirrors import Mirrors
+
+# The flow run's label that names its Databricks run; every process can read it.
+_RUN_LABEL = "databricks.run_id"
 
 
 class DatabricksRunFailedError(DatabricksError):
@@ -69,114 +66,6 @@ class JobOutcome:
     task_runs: tuple[PrefectFuture[Any], ...]
 
 
-@dataclass(frozen=True)
-class _End:
-    """How an attempt ended, and why if it failed; None as attempt when nobody will know."""
-
-    attempt: TaskAttempt | None
-    failure: TaskFailure | None = None
-
-
-@task(task_run_name="{task_key}", cache_policy=NO_CACHE, persist_result=False)
-def databricks_task(
-    task_key: str, attempt_number: int, run_page_url: str, ended: "Future[_End]"
-) -> State[Any]:
-    """Stand for one attempt of a Databricks task, until the watcher says how it ended."""
-    end = ended.result()
-    # Made here and not by the watcher: the server drops a state that is older than "Running".
-    if end.attempt is None:
-        return Cancelled(message="The flow run ended before this task did.")
-    return final_state(end.attempt, end.failure)
-
-
-@task(task_run_name="repair", cache_policy=NO_CACHE, persist_result=False)
-def repair(run: DatabricksRun, plan: RepairPlan) -> int:
-    """Run the failed tasks of the job run again, and only those."""
-    return run.repair(plan.task_keys, plan.latest_repair_id)
-
-
-class _Mirrors:
-    """The Prefect task runs that stand for the attempts of one Databricks run."""
-
-    def __init__(self, after: Iterable[object]) -> None:
-        self._after = list(after)
-        self._ended: dict[int, Future[_End]] = {}
-        self._latest: dict[str, PrefectFuture[Any]] = {}
-        self._all: list[PrefectFuture[Any]] = []
-        self._repair: PrefectFuture[int] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        # A task thread that still waits would hold a cancelled process until it is killed.
-        for ended in self._ended.values():
-            if not ended.done():
-                ended.set_result(_End(None))
-        for mirror in self._all:
-            mirror.wait(timeout=10)
-
-    def show(self, attempt: TaskAttempt, failure: TaskFailure | None) -> None:
-        """Start or end the task run of an attempt whose outcome changed."""
-        if attempt.outcome is Outcome.PENDING:
-            return
-        if attempt.run_id not in self._ended:
-            self._start(attempt)
-        ended = self._ended[attempt.run_id]
-        if attempt.outcome.ended and not ended.done():
-            ended.set_result(_End(attempt, failure))
-
-    def _start(self, attempt: TaskAttempt) -> None:
-        ended: Future[_End] = Future()
-        upstream: list[Any] = [
-            self._latest[key] for key in attempt.depends_on if key in self._latest
-        ]
-        if self._repair is not None:
-            upstream.append(self._repair)
-        elif not attempt.depends_on:
-            upstream += self._after
-        mirror = databricks_task.submit(
-            attempt.task_key,
-            attempt.attempt_number,
-            attempt.run_page_url,
-            ended,
-            return_state=False,
-            # Databricks has decided already that this task runs.
-            wait_for=[allow_failure(future) for future in upstream],
-        )
-        self._ended[attempt.run_id] = ended
-        self._latest[attempt.task_key] = mirror
-        self._all.append(mirror)
-
-    @property
-    def latest(self) -> tuple[PrefectFuture[Any], ...]:
-        """The task runs of the latest attempts."""
-        return tuple(self._latest.values())
-
-    def repair(self, run: DatabricksRun, plan: RepairPlan) -> None:
-        """Send a repair, as a task run between the failed attempts and the new ones."""
-        failed = [self._latest[key] for key in plan.task_keys if key in self._latest]
-        self._repair = repair.submit(
-            run, plan, return_state=False, wait_for=[allow_failure(future) for future in failed]
-        )
-        self._repair.result()
-
-
-def final_state(attempt: TaskAttempt, failure: TaskFailure | None) -> State[Any]:
-    """Return the Prefect state that says how an attempt ended."""
-    where = attempt.run_page_url
-    if attempt.outcome.victim:
-        return Completed(name="Skipped", message=f"Not run: {attempt.status.message} {where}")
-    if attempt.outcome is Outcome.EXCLUDED:
-        return Completed(name="Excluded", message=f"Left out by its run_if condition. {where}")
-    if attempt.outcome.ok:
-        return Completed(message=f"{attempt.seconds:.1f} s on Databricks. {where}")
-    if attempt.outcome is Outcome.CANCELED:
-        return Cancelled(message=f"{attempt.status.message} {where}")
-    error = failure.error if failure else attempt.status.message
-    return Failed(message=f"{error} — {where}")
-
-
 def describe(attempt: TaskAttempt, failure: TaskFailure | None) -> str:
     """Return one line for the log: what became of an attempt."""
     line = f"{attempt.task_key}: {attempt.outcome.value}"
@@ -197,8 +86,8 @@ def run_job(
 ) -> JobOutcome:
     """Run a job to its end from within a flow, repairing what fails.
 
-    A retry of the same flow run sends the same idempotency token and so gets the run that it
-    started before; a failed one is then repaired, not started again.
+    A flow run that is retried, or restarted after a crash, adopts the job run that it started
+    before: it goes on watching one that is alive, and repairs one that failed.
 
     Args:
         job: The job.
@@ -211,22 +100,13 @@ def run_job(
         DatabricksError: The run could not be started, watched or repaired; it was cancelled.
     """
     logger = get_run_logger()
-    with (
-        job.trigger(parameters, idempotency_token=f"prefect-{flow_run.id}") as run,
-        _Mirrors(after) as mirrors,
-    ):
-        logger.info("Databricks run %d: %s", run.run_id, run.state.run_page_url)
-        create_link_artifact(
-            link=run.state.run_page_url,
-            link_text=f"{job.job_name}: run {run.run_id}",
-            key=f"databricks-run-{run.run_id}",
-            description="The Databricks job run of this flow run.",
-        )
+    with _start_or_adopt(job, parameters) as run, Mirrors(after) as mirrors:
         repaired: list[str] = []
         repairs_before = run.state.repairs
         try:
+            _remember(run, job.job_name)
             while True:
-                failures = _watch(run, mirrors)
+                _watch(run, mirrors)
                 plan = plan_repair(run.state, policy, repairs_before)
                 if isinstance(plan, NoRepair):
                     break
@@ -237,8 +117,61 @@ def run_job(
             _cancel(run)
             raise
         if not run.state.outcome.ok:
+            failures = [run.failure(attempt) for attempt in run.state.causes]
             raise DatabricksRunFailedError(run.state, plan.reason, failures)
         return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
+
+
+def databricks_run_id(run: FlowRun) -> int | None:
+    """Return the id of the job run that belongs to a flow run, None when it started none."""
+    label = run.labels.get(_RUN_LABEL)
+    return None if label is None else int(label)
+
+
+def _start_or_adopt(job: DatabricksJob, parameters: Mapping[str, str]) -> DatabricksRun:
+    logger = get_run_logger()
+    flow_run_id = UUID(flow_run.id)
+    with get_client(sync_client=True) as client:
+        before = databricks_run_id(client.read_flow_run(flow_run_id))
+    if before is not None:
+        adopted = _adopt(job, before, parameters)
+        if adopted is not None:
+            logger.info("Going on with Databricks run %d", before)
+            return adopted
+    # The token is the same for every process that gets here, so they all start the same run.
+    return job.trigger(parameters, f"prefect-{uuid5(flow_run_id, str(before))}")
+
+
+def _adopt(job: DatabricksJob, run_id: int, parameters: Mapping[str, str]) -> DatabricksRun | None:
+    """Return a run that was started before; None, and say so, when it is of no more use."""
+    logger = get_run_logger()
+    try:
+        run = job.attach(run_id, parameters)
+    except ApiError as error:
+        # A run that does not exist (any more) is a 400 here, where other resources are a 404.
+        if error.status not in (400, 404):
+            raise
+        logger.warning("Databricks run %d is gone, starting afresh: %s", run_id, error.message)
+        return None
+    if run.state.outcome is Outcome.CANCELED:
+        run.close()
+        logger.warning("Databricks run %d was cancelled, starting afresh", run_id)
+        return None
+    return run
+
+
+def _remember(run: DatabricksRun, job_name: str) -> None:
+    """Note the job run in the flow run's labels, and show where it is."""
+    url = run.state.run_page_url
+    get_run_logger().info("Databricks run %d: %s", run.run_id, url)
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(UUID(flow_run.id), {_RUN_LABEL: run.run_id})
+    create_link_artifact(
+        link=url,
+        link_text=f"{job_name}: run {run.run_id}",
+        key=f"databricks-run-{run.run_id}",
+        description="The Databricks job run of this flow run.",
+    )
 
 
 def _cancel(run: DatabricksRun) -> None:
@@ -251,15 +184,11 @@ def _cancel(run: DatabricksRun) -> None:
         logger.error("%s Run %d may still be alive: %s", error, run.run_id, run.state.run_page_url)
 
 
-def _watch(run: DatabricksRun, mirrors: _Mirrors) -> list[TaskFailure]:
-    """Follow the run to its end, showing each change; return why tasks failed."""
+def _watch(run: DatabricksRun, mirrors: Mirrors) -> None:
+    """Follow the run to its end, showing each change."""
     logger = get_run_logger()
-    failures = []
     for attempt in run.watch():
-        failure = None
-        if attempt.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
-            failure = run.failure(attempt)
-            failures.append(failure)
+        failed = attempt.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)
+        failure = run.failure(attempt) if failed else None
         mirrors.show(attempt, failure)
         logger.info("%s", describe(attempt, failure))
-    return failures

@@ -16,6 +16,7 @@ from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from flows.connections import Connections
+from flows.database import ONCE_A_RUN
 from flows.naming import slug
 from flows.result import ResultError, check_result, upsert_result
 from flows.temporary_tables import CountrySubset, read_subset
@@ -56,7 +57,13 @@ class RunFolders:
         }
 
 
-@task(task_run_name="export {subset.name}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
+@task(
+    task_run_name="export {subset.name}",
+    cache_policy=ONCE_A_RUN,
+    persist_result=True,
+    retries=2,
+    retry_delay_seconds=2,
+)
 def export_subset(
     subset: CountrySubset, index: int, folders: RunFolders, connections: Connections
 ) -> str:
@@ -81,12 +88,12 @@ def export_subset(
 
 @task(task_run_name="load result", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
 def load_result(
-    subsets: list[CountrySubset], folders: RunFolders, reported: str, connections: Connections
+    exported: list[str], folders: RunFolders, reported: str, connections: Connections
 ) -> pd.DataFrame:
     """Load what the notebooks made into the table ``renewable_share``, once it is checked.
 
     Args:
-        subsets: The rows that went in, in the database.
+        exported: Keys of the files that went in.
         folders: Where the run keeps its objects.
         reported: What `transform_data` gave to ``dbutils.notebook.exit``: JSON with ``rows`` and
             ``years`` (first and last).
@@ -105,11 +112,16 @@ def load_result(
     found = {"rows": len(frame), "years": [int(frame["Year"].min()), int(frame["Year"].max())]}
     if json.loads(reported) != found:
         raise ResultError(f"transform_data reported {reported}, but its files have {found}.")
+    check_result(frame, [_read_csv(bucket, key) for key in exported])
     with SqlAlchemyConnector.load(connections.database) as connector:
-        check_result(frame, [read_subset(connector, subset) for subset in subsets])
         rows = upsert_result(connector, folders.country, frame)
     get_run_logger().info("Loaded %d years of %s into renewable_share", rows, folders.country)
     return frame
+
+
+def has_objects(bucket: S3Bucket, key: str) -> bool:
+    """Say whether a folder of the bucket holds anything."""
+    return bool(_keys(bucket, key))
 
 
 def read_folder(bucket: S3Bucket, key: str) -> pd.DataFrame:
@@ -118,23 +130,21 @@ def read_folder(bucket: S3Bucket, key: str) -> pd.DataFrame:
     Raises:
         MissingResultError: The folder holds no rows.
     """
-    parts = (
-        cast(bytes, bucket.read_path(found))
-        for found in _keys(bucket, key)
-        if found.endswith(".csv")
-    )
-    # Spark writes a part file for an empty partition, too; on some engines without a header.
-    frames = [
-        pd.read_csv(io.BytesIO(part), float_precision="round_trip")
-        for part in parts
-        if part.strip()
-    ]
+    frames = [_read_csv(bucket, found) for found in _keys(bucket, key) if found.endswith(".csv")]
     if not any(len(frame) for frame in frames):
         raise MissingResultError(
             f"The notebooks left no rows in {key} of bucket {bucket.bucket_name!r}; open the "
             "Databricks run to see what they did."
         )
     return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+
+
+def _read_csv(bucket: S3Bucket, key: str) -> pd.DataFrame:
+    content = cast(bytes, bucket.read_path(key))
+    # Spark writes a part file for an empty partition, too; on some engines without a header.
+    if not content.strip():
+        return pd.DataFrame()
+    return pd.read_csv(io.BytesIO(content), float_precision="round_trip")
 
 
 def delete_folders(bucket: S3Bucket, keys: Iterable[str]) -> int:

@@ -17,7 +17,13 @@ from flows.connections import Connections
 from flows.database import check_country, load_table, select_country
 from flows.databricks import run_job
 from flows.naming import run_key
-from flows.object_storage import RunFolders, export_subset, load_result
+from flows.object_storage import (
+    COUNTRY_SUBSET,
+    RunFolders,
+    export_subset,
+    has_objects,
+    load_result,
+)
 from flows.sample import SAMPLE
 from flows.sources import check_distinct
 
@@ -71,13 +77,19 @@ def renewable_analysis(
     numbers = range(len(used))
     database = connections.database
 
+    # A retry does not load, select and export again, unless the files have been swept meanwhile.
+    exported_before = has_objects(connections.load_bucket(), folders.key(COUNTRY_SUBSET))
+    load = load_table.with_options(refresh_cache=not exported_before)
+    select = select_country.with_options(refresh_cache=not exported_before)
+    export = export_subset.with_options(refresh_cache=not exported_before)
+
     with TemporaryData(folders, connections, keep_intermediate) as temporary:
-        tables = temporary.finish(load_table.map(used, numbers, run_key=key, database=database))
-        subsets = temporary.finish(select_country.map(tables, country=country, database=database))
+        tables = temporary.finish(load.map(used, numbers, run_key=key, database=database))
+        subsets = temporary.finish(select.map(tables, country=country, database=database))
         check_distinct(tables)
         check_country(country, subsets, database, tables)
         exported = temporary.finish(
-            export_subset.map(subsets, numbers, unmapped(folders), unmapped(connections))
+            export.map(subsets, numbers, unmapped(folders), unmapped(connections))
         )
 
         job = connections.load_databricks_job()
@@ -86,7 +98,7 @@ def renewable_analysis(
         temporary.databricks = outcome.state
 
         reported = outcome.results["transform_data"]
-        result = load_result(subsets, folders, reported, connections, wait_for=outcome.task_runs)
+        result = load_result(exported, folders, reported, connections, wait_for=outcome.task_runs)
         files = plot_share(result, country, attribution(used), output)
 
     analysis = Analysis(country, tuple(result["Year"]), files.chart, files.data, outcome.state)

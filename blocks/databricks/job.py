@@ -1,6 +1,7 @@
 """The block ``databricks-job``: a saved multi-task job and how to start it."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -108,17 +109,43 @@ class DatabricksJob(JobBlock[dict[str, str]]):
         """
         check_tasks(self.tasks)
         values = {**self.parameters, **(parameters or {})}
+        token = idempotency_token or f"prefect-{uuid4()}"
         sources = {task.task_key: _read(task) for task in self.tasks}
-        client = JobsClient(self.databricks_credentials).__enter__()
-        try:
-            settings = self._upload(client, sources)
-            job_id = _ensure_job(client, settings)
-            token = idempotency_token or f"prefect-{uuid4()}"
-            run_id = client.run_now(job_id, values, token)
-            return DatabricksRun(client, run_id, values)
-        except BaseException:
-            client.__exit__(None, None, None)
-            raise
+        with ExitStack() as on_error:
+            client = on_error.enter_context(JobsClient(self.databricks_credentials))
+            job_id = _ensure_job(client, self._upload(client, sources))
+            try:
+                run = DatabricksRun(client, client.run_now(job_id, values, token), values)
+            except Exception:
+                raise
+            except BaseException:
+                # Interrupted while it started: the token tells which run that was, or would be.
+                client.cancel_run(client.run_now(job_id, values, token))
+                raise
+            on_error.pop_all()
+        return run
+
+    def attach(self, run_id: int, parameters: Mapping[str, str] | None = None) -> DatabricksRun:
+        """Take up a run that was started before; nothing is uploaded and nothing is changed.
+
+        Args:
+            run_id: The run's id.
+            parameters: The values that the run was started with, for its repairs.
+
+        Returns:
+            The run; use it in a ``with`` block. Its :meth:`~DatabricksRun.watch` does not tell
+            again what has ended already.
+
+        Raises:
+            ApiError: Databricks refused it; 400 when there is no such run (any more).
+            UnreachableError: Databricks could not be reached.
+        """
+        with ExitStack() as on_error:
+            client = on_error.enter_context(JobsClient(self.databricks_credentials))
+            run = DatabricksRun(client, run_id, {**self.parameters, **(parameters or {})})
+            run.skip_ended()
+            on_error.pop_all()
+        return run
 
     def _upload(self, client: JobsClient, sources: Mapping[str, str]) -> dict[str, Any]:
         """Store each notebook under its content's hash; return the job's settings with them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from prefect.blocks.abstract import JobRun
@@ -89,8 +89,17 @@ class DatabricksRun(JobRun[dict[str, str]]):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
         """Close the connection; the run on Databricks is left as it is."""
         self._client.__exit__(None, None, None)
+
+    def skip_ended(self) -> None:
+        """Let :meth:`watch` leave out the attempts that have ended by now."""
+        ended = tuple(attempt for attempt in self.state.attempts if attempt.outcome.ended)
+        self._seen = replace(self.state, attempts=ended)
 
     def refresh(self) -> RunState:
         """Read the run again."""

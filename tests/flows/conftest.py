@@ -79,19 +79,35 @@ def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
 
 
 @pytest.fixture(scope="session")
-def databricks(stack: StackDetails) -> Callable[[str], dict[str, Any]]:
-    """Ask the workspace something, as a person with a token would."""
-    client = httpx.Client(
+def workspace_client(stack: StackDetails) -> httpx.Client:
+    """Speaks to the workspace as a person with a token would."""
+    return httpx.Client(
         base_url=f"{stack.workspace_url}/api/",
         headers={"Authorization": f"Bearer {stack.workspace_token}"},
         verify=httpx.create_ssl_context(verify=stack.workspace_ca_file),
     )
 
+
+@pytest.fixture(scope="session")
+def databricks(workspace_client: httpx.Client) -> Callable[[str], dict[str, Any]]:
+    """Ask the workspace something."""
+
     def get(path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = client.get(path).raise_for_status().json()
+        answer: dict[str, Any] = workspace_client.get(path).raise_for_status().json()
         return answer
 
     return get
+
+
+@pytest.fixture(scope="session")
+def databricks_delete(workspace_client: httpx.Client) -> Callable[[int], None]:
+    """Delete a job run for good."""
+
+    def delete(run_id: int) -> None:
+        body = {"run_id": run_id}
+        workspace_client.post("2.2/jobs/runs/delete", json=body).raise_for_status()
+
+    return delete
 
 
 def task_runs(flow_run_id: UUID) -> list[TaskRun]:

@@ -1,20 +1,25 @@
 """The flow from end to end, on the embedded stack."""
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pandas as pd
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import RepairPolicy
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
 from flows.naming import run_key
+from flows.object_storage import delete_folders
 from flows.renewable_analysis import Analysis, renewable_analysis
 from flows.result import read_result
 from flows.sample import SAMPLE
@@ -223,3 +228,65 @@ def test_intermediate_data_is_kept_on_request(connections: Connections, tmp_path
     stages = {key.split("/")[0] for key in objects_of(state, connections)}
     assert stages == {"country_subset", "joined_data", "transformed_data"}
     assert len(tables_of(state, connections)) == 6
+
+
+def retry(state: State[Any]) -> State[Any]:
+    """Run a failed flow run again, as the button in the UI and the worker do."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id(state), Scheduled(name="AwaitingRetry"), force=True)
+        again = client.read_flow_run(flow_run_id(state))
+    return cast(
+        State[Any],
+        run_flow(
+            renewable_analysis, flow_run=again, parameters=again.parameters, return_type="state"
+        ),
+    )
+
+
+def test_a_retry_repairs_the_run_that_failed(
+    failing: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = failing(transform_data=2)
+    first = renewable_analysis(
+        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
+    )
+    error = first.result(raise_on_failure=False)
+    assert isinstance(error, DatabricksRunFailedError)
+
+    second = retry(first)
+    analysis = second.result()
+    assert isinstance(analysis, Analysis)
+    assert second.name == "Repaired"
+    assert analysis.databricks.run_id == error.state.run_id
+    assert analysis.databricks.repairs == 2
+    attempts = Counter(attempt.task_key for attempt in analysis.databricks.attempts)
+    assert attempts == {"join_data": 1, "transform_data": 3}
+    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
+    assert objects_of(second, connections) == []
+
+    names = Counter((t.name, t.state_name) for t in task_runs(flow_run_id(second)))
+    assert names["load synthetic-hydro.csv", "Cached"] == 1
+    assert names["export Hydro", "Cached"] == 1
+    assert names["join_data", "Completed"] == 1
+    assert names["transform_data", "Failed"] == 2
+    assert names["transform_data", "Completed"] == 1
+
+
+def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
+    failing: Callable[..., Connections], tmp_path: Path, databricks_delete: Callable[[int], None]
+) -> None:
+    connections = failing(transform_data=2)
+    first = renewable_analysis(
+        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
+    )
+    error = first.result(raise_on_failure=False)
+    assert isinstance(error, DatabricksRunFailedError)
+    bucket = connections.load_bucket()
+    delete_folders(bucket, [key.rpartition("/")[0] for key in objects_of(first, connections)])
+    databricks_delete(error.state.run_id)
+
+    analysis = retry(first).result()
+    assert isinstance(analysis, Analysis)
+    assert analysis.databricks.run_id != error.state.run_id
+    assert analysis.databricks.repairs == 0
+    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
