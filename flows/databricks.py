@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from prefect import Flow, runtime
 from prefect.artifacts import create_link_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from blocks.databricks import (
     ApiError,
@@ -25,6 +25,7 @@ from blocks.databricks import (
     TaskFailure,
     plan_repair,
 )
+from flows.connections import Connections
 from flows.mirrors import Mirrors
 
 # The flow run's label that names its Databricks run; every process can read it.
@@ -122,15 +123,30 @@ def run_job(
         return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
 
 
-def databricks_run_id(run: FlowRun) -> int | None:
+def databricks_run_id(flow_run: FlowRun) -> int | None:
     """Return the id of the job run that belongs to a flow run, None when it started none."""
-    label = run.labels.get(_RUN_LABEL)
+    label = flow_run.labels.get(_RUN_LABEL)
     return None if label is None else int(label)
+
+
+def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Hook of a flow with a parameter ``connections``: cancel what a cancelled run left alive.
+
+    The flow cancels its job run itself when it is stopped. This is the second line, in another
+    process, for a flow process that was killed before it could.
+    """
+    with get_client(sync_client=True) as client:
+        run_id = databricks_run_id(client.read_flow_run(flow_run.id))
+    if run_id is None:
+        return
+    connections = Connections.model_validate(flow_run.parameters.get("connections") or {})
+    with connections.load_databricks_job().attach(run_id) as job_run:
+        job_run.cancel()
 
 
 def _start_or_adopt(job: DatabricksJob, parameters: Mapping[str, str]) -> DatabricksRun:
     logger = get_run_logger()
-    flow_run_id = UUID(flow_run.id)
+    flow_run_id = UUID(runtime.flow_run.id)
     with get_client(sync_client=True) as client:
         before = databricks_run_id(client.read_flow_run(flow_run_id))
     if before is not None:
@@ -165,7 +181,7 @@ def _remember(run: DatabricksRun, job_name: str) -> None:
     url = run.state.run_page_url
     get_run_logger().info("Databricks run %d: %s", run.run_id, url)
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(UUID(flow_run.id), {_RUN_LABEL: run.run_id})
+        client.update_flow_run_labels(UUID(runtime.flow_run.id), {_RUN_LABEL: run.run_id})
     create_link_artifact(
         link=url,
         link_text=f"{job_name}: run {run.run_id}",

@@ -15,7 +15,7 @@ from flows.chart import plot_share
 from flows.cleanup import TemporaryData
 from flows.connections import Connections
 from flows.database import check_country, load_table, select_country
-from flows.databricks import run_job
+from flows.databricks import cancel_job_run, run_job
 from flows.naming import run_key
 from flows.object_storage import (
     COUNTRY_SUBSET,
@@ -47,7 +47,7 @@ class Analysis:
     databricks: RunState
 
 
-@flow(name="renewable-analysis", flow_run_name="{country}")
+@flow(name="renewable-analysis", flow_run_name="{country}", on_cancellation=[cancel_job_run])
 def renewable_analysis(
     country: str,
     sources: list[str] = [],  # noqa: B006  # shown as the form's default, never changed

@@ -1,0 +1,85 @@
+"""``renewables up``: deployed, run by a worker, cancelled, and nothing left."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling
+
+from blocks.local.stack import StackDetails, embedded_stack
+from tests.flows.conftest import task_runs
+from tests.flows.test_cli import NOTHING, databricks_runs, finish, folder, leftovers, start
+
+__all__ = ["folder"]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[subprocess.Popen[str]]:  # the fixture, asked for
+    """A served project, whose Prefect API is the one in use; stopped with SIGTERM."""
+    process = start(folder, "up")
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert process.stdout.readline().strip() == "ready"
+    with temporary_settings({PREFECT_API_URL: f"{url}/api"}):
+        yield process
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+
+
+@pytest.fixture
+def stack(folder: Path, up: subprocess.Popen[str]) -> Iterator[StackDetails]:
+    with embedded_stack(folder / ".renewables", prefect_server=False) as details:
+        yield details
+
+
+def deploy_run(country: str, output: Path, seconds: float) -> FlowRun:
+    run = run_deployment(
+        "renewable-analysis/country",
+        parameters={"country": country, "output": str(output)},
+        timeout=seconds,
+        poll_interval=0.5,
+        as_subflow=False,
+    )
+    assert isinstance(run, FlowRun)
+    return run
+
+
+def wait_for(flow_run_id: UUID, *names: str) -> str:
+    deadline = time.monotonic() + 90
+    with get_client(sync_client=True) as client:
+        while (name := client.read_flow_run(flow_run_id).state_name) not in names:
+            assert time.monotonic() < deadline, name
+            time.sleep(0.2)
+    return str(name)
+
+
+def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
+    stack: StackDetails, tmp_path: Path
+) -> None:
+    run = deploy_run("Norway", tmp_path / "out", seconds=90)
+    assert run.state is not None
+    assert run.state.is_completed(), run.state
+    assert (tmp_path / "out" / "norway.png").is_file()
+    assert leftovers(stack) == NOTHING
+
+    run = deploy_run("Denmark", tmp_path / "out", seconds=0)
+    deadline = time.monotonic() + 60
+    while not databricks_runs(stack, "active_only=true"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, Cancelling())
+    wait_for(run.id, "Cancelled")
+    assert databricks_runs(stack)[0]["state"]["result_state"] == "CANCELED"
+    assert leftovers(stack) == NOTHING
+    assert not (tmp_path / "out" / "denmark.png").exists()
+    assert all(each.state and each.state.is_final() for each in task_runs(run.id))
