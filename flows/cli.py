@@ -22,6 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blocks.local.workspace.arguments import add_arguments, serve_with
+
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
@@ -81,18 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     workspace = commands.add_parser("workspace", help="start the local Databricks workspace alone")
-    workspace.set_defaults(command=_workspace)
-    workspace.add_argument("--port", type=int, default=0, help="HTTPS port (default: any free one)")
-    workspace.add_argument(
-        "--state-dir",
-        type=Path,
-        default=STATE_DIR / "workspace",
-        help="where jobs, runs and notebooks are kept (default: %(default)s)",
-    )
-    workspace.add_argument("--http", action="store_true", help="answer plain HTTP on a second port")
-    workspace.add_argument(
-        "--ready-file", type=Path, metavar="PATH", help="write the connection details here, too"
-    )
+    workspace.set_defaults(command=serve_with)
+    add_arguments(workspace, STATE_DIR / "workspace")
 
     blocks = commands.add_parser(
         "blocks", help="create or update the block documents from the environment and .env"
@@ -262,17 +254,6 @@ def _databricks_report(run: RunState) -> dict[str, Any]:
             for attempt in sorted(run.attempts, key=lambda a: (a.task_key, a.attempt_number))
         ],
     }
-
-
-def _workspace(options: argparse.Namespace) -> int:
-    from blocks.local.workspace.server import serve
-
-    return serve(
-        port=options.port,
-        state_dir=options.state_dir,
-        http=options.http,
-        ready_file=options.ready_file,
-    )
 
 
 def _blocks(_: argparse.Namespace) -> int:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
 from blocks.local.workspace.api import about
 from blocks.local.workspace.api.access import AccessControl
+from blocks.local.workspace.api.clusters import ClustersApi
 from blocks.local.workspace.api.jobs import JobsApi
+from blocks.local.workspace.api.openapi import document
+from blocks.local.workspace.api.permissions import PermissionsApi
 from blocks.local.workspace.api.routing import add_error_handlers, add_routes
 from blocks.local.workspace.api.runs import RunsApi
+from blocks.local.workspace.api.secrets import SecretsApi
 from blocks.local.workspace.api.workspace import WorkspaceApi
 from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import no_endpoint
+from blocks.local.workspace.faults.book import FaultBook
+from blocks.local.workspace.faults.routes import add_faults
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.pages.routes import add_pages
 from blocks.local.workspace.service import RunService
@@ -20,7 +27,14 @@ from blocks.local.workspace.switches import Switches
 
 
 def make_app(
-    store: Store, engine: Engine, identity: Identity, token: str, switches: Switches
+    store: Store,
+    engine: Engine,
+    identity: Identity,
+    token: str,
+    switches: Switches,
+    faults: FaultBook,
+    *,
+    side_api: bool,
 ) -> FastAPI:
     """Return the application of a workspace.
 
@@ -30,20 +44,27 @@ def make_app(
         identity: Who and where it is.
         token: Bearer token of the API.
         switches: Rules that the cloud leaves open.
+        faults: What it does wrong on demand.
+        side_api: Whether that can be asked for, at ``/local/faults``.
     """
-    app = FastAPI(title="Local Databricks workspace", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Local Databricks workspace", openapi_url=None)
     runs = RunService(store, engine, switches)
-    add_routes(
-        app,
-        [
-            *JobsApi(store, engine, runs, identity).routes(),
-            *RunsApi(store, engine, runs, identity).routes(),
-            *WorkspaceApi(store, engine).routes(),
-            *about.routes(identity),
-        ],
-    )
+    routes = [
+        *JobsApi(store, engine, runs, identity).routes(),
+        *RunsApi(store, engine, runs, identity, faults.as_read).routes(),
+        *WorkspaceApi(store, engine).routes(),
+        *SecretsApi(store).routes(),
+        *PermissionsApi(store, identity).routes(),
+        *ClustersApi(engine, identity).routes(),
+        *about.routes(identity),
+    ]
+    add_routes(app, routes)
+    app.add_api_route("/openapi.json", lambda: JSONResponse(document(routes)), methods=["GET"])
     add_pages(app, store, identity)
     add_error_handlers(app)
+    app.add_middleware(AccessControl, token=token)
+    if side_api:
+        add_faults(app, faults, token)
 
     @app.api_route(
         "/{path:path}",
@@ -53,5 +74,4 @@ def make_app(
     async def unknown(request: Request) -> None:
         raise no_endpoint(request.method, request.url.path)
 
-    app.add_middleware(AccessControl, token=token)
     return app

@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import string
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from blocks.local.workspace.executor import Cluster
+from blocks.local.workspace.libraries import Libraries
 from blocks.local.workspace.runs import Attempt, Run
 from blocks.local.workspace.specs import ComputeKind
 
@@ -32,10 +34,19 @@ class ClusterKey:
 
 @dataclass(frozen=True)
 class LiveCluster:
-    """A cluster that is up, with the id that the API shows."""
+    """A cluster that is up.
+
+    Attributes:
+        cluster_id: As the API shows it.
+        engine: Its Spark engine.
+        libraries: What was asked for on it.
+        usable_from: When tasks can use it, on the monotonic clock.
+    """
 
     cluster_id: str
     engine: Cluster
+    libraries: Libraries
+    usable_from: float
 
 
 def cluster_key(run: Run, attempt: Attempt) -> ClusterKey:
@@ -55,10 +66,12 @@ class ClusterPool:
 
     Args:
         start: Starts an engine and returns it when it is up.
+        start_seconds: How long a cluster takes from its request until tasks can use it, at least.
     """
 
-    def __init__(self, start: Callable[[], Cluster]) -> None:
+    def __init__(self, start: Callable[[], Cluster], start_seconds: float = 0) -> None:
         self._start = start
+        self._start_seconds = start_seconds
         self._lock = threading.Lock()
         self._clusters: dict[ClusterKey, Future[LiveCluster]] = {}
 
@@ -74,12 +87,13 @@ class ClusterPool:
             if mine or future is None:
                 future = self._clusters[key] = Future()
         if mine:
+            usable_from = time.monotonic() + self._start_seconds
             try:
                 engine = self._start()
             except BaseException as error:
                 future.set_exception(error)
                 raise
-            future.set_result(LiveCluster(_cluster_id(key), engine))
+            future.set_result(LiveCluster(_cluster_id(key), engine, Libraries(), usable_from))
         return future.result()
 
     def release(self, run_id: int, key: ClusterKey | None = None) -> None:
@@ -89,6 +103,18 @@ class ClusterPool:
             chosen = keys if key is None else [known for known in keys if known == key]
             futures = [self._clusters.pop(known) for known in chosen]
         _stop(futures)
+
+    def lose(self, key: ClusterKey) -> None:
+        """Stop one cluster, whoever is using it; the next task that needs it starts a new one."""
+        with self._lock:
+            futures = [self._clusters.pop(key)] if key in self._clusters else []
+        _stop(futures)
+
+    def live(self) -> list[LiveCluster]:
+        """Return the clusters that are up."""
+        with self._lock:
+            futures = list(self._clusters.values())
+        return [future.result() for future in futures if future.done() and not _dead(future)]
 
     def close(self) -> None:
         """Stop every cluster."""

@@ -5,9 +5,11 @@ Source: the cloud's documentation, "Configure task dependencies" and "View job r
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 
-from blocks.local.workspace.specs import RunIf
+from blocks.local.workspace.specs import Operator, RunIf
 from blocks.local.workspace.states import Result
 
 # EXCLUDED counts as success; so does DISABLED, which is left out of a run by intent.
@@ -53,6 +55,37 @@ def _met(run_if: RunIf, results: list[Result]) -> bool:
             return any(result in FAILED for result in results)
         case RunIf.ALL_FAILED:
             return all(result in FAILED for result in results)
+
+
+_COMPARISONS = {
+    Operator.GREATER_THAN: operator.gt,
+    Operator.GREATER_THAN_OR_EQUAL: operator.ge,
+    Operator.LESS_THAN: operator.lt,
+    Operator.LESS_THAN_OR_EQUAL: operator.le,
+}
+
+
+def holds(comparison: Operator, left: str, right: str) -> bool:
+    """Decide a condition task: equality is that of texts, order is that of numbers.
+
+    Raises:
+        ValueError: An operand of an order is no number.
+    """
+    if comparison is Operator.EQUAL_TO:
+        return left == right
+    if comparison is Operator.NOT_EQUAL:
+        return left != right
+    return bool(_COMPARISONS[comparison](_number(left), _number(right)))
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if number.is_nan():
+        raise ValueError(f"The operand {text!r} of the condition is not a number.")
+    return number
 
 
 def run_result(results: Mapping[str, Result], depends_on: Mapping[str, Iterable[str]]) -> Result:

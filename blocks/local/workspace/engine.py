@@ -5,29 +5,28 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from blocks.local.workspace import plan, states
-from blocks.local.workspace.clusters import ClusterPool
+from blocks.local.workspace.clock import now
+from blocks.local.workspace.clusters import ClusterKey, ClusterPool, LiveCluster
+from blocks.local.workspace.errors import ApiError
 from blocks.local.workspace.execution import Execution, Services
 from blocks.local.workspace.executor import Executor
+from blocks.local.workspace.faults.effects import TaskEnding
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.launch import admission
-from blocks.local.workspace.runs import Attempt, Run, RunType
+from blocks.local.workspace.nested import NestedRuns
+from blocks.local.workspace.options import Options
+from blocks.local.workspace.runs import Attempt, Run, RunType, Stop
 from blocks.local.workspace.states import LifeCycle, State
 from blocks.local.workspace.store import Store
 
 _log = logging.getLogger(__name__)
 
 Effect = Callable[[], None]
-
-
-def now() -> int:
-    """Return the time in epoch milliseconds, as the API counts it."""
-    return time.time_ns() // 1_000_000
 
 
 class Engine:
@@ -43,13 +42,27 @@ class Engine:
         store: What to run, and where results go.
         executor: Makes clusters and notebook processes.
         identity: Of the workspace.
+        due_fault: Says how an attempt to run a task, given by key, must end; None for no fault.
+        options: How tasks are executed.
     """
 
-    def __init__(self, store: Store, executor: Executor, identity: Identity) -> None:
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        identity: Identity,
+        due_fault: Callable[[str], TaskEnding | None] = lambda _task_key: None,
+        options: Options | None = None,
+    ) -> None:
         self._store = store
         self._executor = executor
-        self._clusters = ClusterPool(executor.start_cluster)
-        self._services = Services(store, executor, self._clusters, identity)
+        options = options or Options()
+        self._nested = NestedRuns(store, identity)
+        self._clusters = ClusterPool(executor.start_cluster, options.cluster_start_seconds)
+        slots = threading.Semaphore(options.parallel_notebooks)
+        self._services = Services(
+            store, executor, self._clusters, identity, due_fault, options, slots
+        )
         self._executions: dict[int, Execution] = {}
         self._changed: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._deadlines: dict[int, int] = {}
@@ -61,11 +74,20 @@ class Engine:
         for run in active:
             for attempt in run.attempts:
                 if attempt.state.life_cycle in plan.EXECUTING:
-                    self._ended(run.run_id, attempt.run_id, states.DRIVER_LOST)
+                    self._take_up(run, attempt)
             self.wake(run.run_id)
         for job_id in {run.job_id for run in active if run.queued}:
             self.start_queued(job_id)
         self._planner.start()
+
+    def _take_up(self, run: Run, attempt: Attempt) -> None:
+        child = self._store.runs.child(attempt.run_id)
+        if child is None or not attempt.task.kind.starts_a_run:
+            self._ended(run.run_id, attempt.run_id, states.DRIVER_LOST)
+        elif child.state.terminal:
+            self._ended(run.run_id, attempt.run_id, states.of_started_run(child.state))
+        elif attempt.stop is not None:
+            self._kill(attempt.run_id)
 
     def close(self) -> None:
         """Stop planning, end every process and cluster. What was running has lost its driver."""
@@ -81,6 +103,11 @@ class Engine:
     def prepare(self) -> None:
         """Get ready to run notebooks, because somebody is about to ask for it."""
         self._executor.prepare()
+
+    @property
+    def clusters(self) -> list[LiveCluster]:
+        """The clusters that are up."""
+        return self._clusters.live()
 
     def wake(self, run_id: int) -> None:
         """Plan a run anew, because something about it changed."""
@@ -162,12 +189,24 @@ class Engine:
         self._store.runs.change(
             replace(run, state=state, ended=ended, rounds=(*run.rounds[:-1], current))
         )
-        return partial(self._after_run, run) if state.terminal else _nothing
+        return partial(self._after_run, run, state) if state.terminal else _nothing
 
-    def _after_run(self, run: Run) -> None:
+    def _after_run(self, run: Run, state: State) -> None:
         self._clusters.release(run.run_id)
+        if run.parent is not None:
+            self._after_nested_run(run.parent, state)
         if run.run_type is RunType.JOB_RUN:
             self.start_queued(run.job_id)
+
+    def _after_nested_run(self, task_run_id: int, state: State) -> None:
+        owner = self._store.runs.owner(task_run_id)
+        run = None if owner is None else self._store.runs.get(owner)
+        if run is None:
+            return
+        attempt = run.attempt(task_run_id)
+        # A notebook goes on after one that it ran; a task that has ended has nothing to learn.
+        if attempt.task.kind.starts_a_run and not attempt.state.terminal:
+            self._ended(run.run_id, task_run_id, states.of_started_run(state))
 
     def start_queued(self, job_id: int) -> None:
         """Let queued runs of a job begin, oldest first, as far as its limit allows."""
@@ -193,22 +232,46 @@ class Engine:
                 self._store.runs.change_attempt(replace(attempt, state=states.BLOCKED))
 
     def _execute(self, run: Run, attempt: Attempt) -> None:
+        if attempt.task.kind.starts_a_run:
+            self._start_nested_run(run, attempt)
+            return
         execution = Execution(
             self._services,
-            run,
-            attempt,
+            *self._nested.home(run, attempt),
             on_running=partial(self._running, run.run_id, attempt.run_id),
             on_ended=partial(self._ended, run.run_id, attempt.run_id),
+            on_cluster_lost=self._lose_cluster,
         )
         self._executions[attempt.run_id] = execution
         execution.start()
+
+    def _start_nested_run(self, run: Run, attempt: Attempt) -> None:
+        try:
+            nested = self._nested.start(*self._nested.home(run, attempt))
+        except (ApiError, ValueError) as error:
+            state = states.invalid_configuration(str(error))
+            self._ended(run.run_id, attempt.run_id, state)
+            return
+        self._running(run.run_id, attempt.run_id, None)
+        if nested.state.terminal:
+            self._after_nested_run(attempt.run_id, nested.state)
+        self.wake(nested.run_id)
 
     def _kill(self, task_run_id: int) -> None:
         execution = self._executions.get(task_run_id)
         if execution is not None:
             execution.kill()
+        elif (nested := self._store.runs.child(task_run_id)) and not nested.state.terminal:
+            self._store.runs.change(replace(nested, stop=Stop.CANCEL))
+            self.wake(nested.run_id)
 
-    def _running(self, run_id: int, task_run_id: int, cluster_id: str) -> None:
+    def _lose_cluster(self, key: ClusterKey, state: State) -> None:
+        for execution in list(self._executions.values()):
+            if execution.cluster == key:
+                execution.lose(state)
+        self._clusters.lose(key)
+
+    def _running(self, run_id: int, task_run_id: int, cluster_id: str | None) -> None:
         with self._store.transaction():
             run = self._store.runs.get(run_id)
             if run is None:

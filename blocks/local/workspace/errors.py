@@ -50,7 +50,12 @@ def no_run(run_id: int) -> ApiError:
 
 def no_path(path: str) -> ApiError:
     """Return the error of an unknown workspace path."""
-    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Path ({path}) doesn't exist.")
+    return missing(f"Path ({path}) doesn't exist.")
+
+
+def missing(message: str) -> ApiError:
+    """Return the error of a thing that does not exist, outside of the Jobs API."""
+    return ApiError(404, "RESOURCE_DOES_NOT_EXIST", message)
 
 
 def no_endpoint(method: str, path: str) -> ApiError:

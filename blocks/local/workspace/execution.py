@@ -1,25 +1,29 @@
-"""One attempt of a notebook task, from its cluster to its outcome, on a thread of its own."""
+"""One attempt of a task that runs code or decides a condition, on a thread of its own."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from blocks.local.workspace import states
-from blocks.local.workspace.clusters import ClusterPool, cluster_key
-from blocks.local.workspace.executor import Executor, Notebook
-from blocks.local.workspace.host import NotebookHost, read_notebook
+from blocks.local.workspace.clusters import ClusterKey, ClusterPool, cluster_key
+from blocks.local.workspace.environment import with_secrets
+from blocks.local.workspace.executor import Executor
+from blocks.local.workspace.faults.effects import TaskEnding
+from blocks.local.workspace.git import GitError
+from blocks.local.workspace.host import NotebookHost
 from blocks.local.workspace.identity import Identity
-from blocks.local.workspace.notebook.contract import Host, NotebookOutcome, NotebookRequest
-from blocks.local.workspace.parameters import job_parameters, notebook_parameters
-from blocks.local.workspace.references import UnknownReferenceError, reference_values
+from blocks.local.workspace.libraries import LibraryConflictError
+from blocks.local.workspace.notebook.contract import NotebookOutcome, NotebookRequest
+from blocks.local.workspace.options import Options
+from blocks.local.workspace.processes import ProcessGroup
 from blocks.local.workspace.runs import Attempt, Run
-from blocks.local.workspace.specs import ComputeKind
+from blocks.local.workspace.sources import CodeSource
+from blocks.local.workspace.specs import ComputeKind, TaskKind, new_cluster
 from blocks.local.workspace.states import State
 from blocks.local.workspace.store import Store
-
-_LOST = NotebookOutcome(status="lost")
+from blocks.local.workspace.task_code import Code, code_of, decide
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,18 @@ class Services:
         executor: Makes the processes.
         clusters: The clusters that are up.
         identity: Of the workspace.
+        due_fault: Says how an attempt to run a task, given by key, must end; None for no fault.
+        options: How tasks are executed.
+        slots: Of notebooks that may run at the same time.
     """
 
     store: Store
     executor: Executor
     clusters: ClusterPool
     identity: Identity
+    due_fault: Callable[[str], TaskEnding | None]
+    options: Options
+    slots: threading.Semaphore
 
 
 class Execution:
@@ -48,6 +58,8 @@ class Execution:
         attempt: The attempt, which is ``PENDING``.
         on_running: Called with the cluster's id when the notebook is about to start.
         on_ended: Called with the state in which the attempt ended.
+        on_cluster_lost: Called when a fault takes the attempt's cluster, with the state in which
+            everything on it ends.
     """
 
     def __init__(
@@ -57,12 +69,15 @@ class Execution:
         attempt: Attempt,
         on_running: Callable[[str], None],
         on_ended: Callable[[State], None],
+        on_cluster_lost: Callable[[ClusterKey, State], None],
     ) -> None:
         self._services = services
         self._run = run
         self._attempt = attempt
         self._on_running = on_running
         self._on_ended = on_ended
+        self._on_cluster_lost = on_cluster_lost
+        self._lost: State | None = None
         self._processes = ProcessGroup(services.executor)
         self._thread = threading.Thread(
             target=self._execute, name=f"task-{attempt.run_id}", daemon=True
@@ -76,6 +91,16 @@ class Execution:
         """End the notebook's process, or keep it from starting."""
         self._processes.kill()
 
+    def lose(self, state: State) -> None:
+        """End it, because a fault took what it runs on."""
+        self._lost = state
+        self.kill()
+
+    @property
+    def cluster(self) -> ClusterKey:
+        """The cluster that it runs on."""
+        return cluster_key(self._run, self._attempt)
+
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, for some seconds at most."""
         self._thread.join(timeout)
@@ -83,54 +108,100 @@ class Execution:
     def _execute(self) -> None:
         ending = states.DRIVER_LOST
         try:
-            ending = self._ending()
+            fault = self._services.due_fault(self._attempt.task.key)
+            ending = self._ending() if fault is None else self._faulty_ending(fault)
         finally:
+            if self._lost is not None:
+                ending = self._lost
+                outcome = NotebookOutcome("lost", error=ending.message)
+                self._services.store.outputs.save(self._attempt.run_id, outcome)
             self._on_ended(ending)
+
+    def _faulty_ending(self, fault: TaskEnding) -> State:
+        if fault.after is None:
+            if fault.error:
+                outcome = NotebookOutcome("failed", error=fault.error, error_trace=fault.error)
+                self._services.store.outputs.save(self._attempt.run_id, outcome)
+            return fault.state
+        timer = threading.Timer(fault.after, self._strike, [fault])
+        timer.daemon = True
+        on_running = self._on_running
+
+        def start_timer(cluster_id: str) -> None:
+            on_running(cluster_id)
+            timer.start()
+
+        self._on_running = start_timer
+        try:
+            return self._ending()
+        finally:
+            timer.cancel()
+
+    def _strike(self, fault: TaskEnding) -> None:
+        if fault.of_cluster:
+            self._on_cluster_lost(self.cluster, fault.state)
+        else:
+            self.lose(fault.state)
 
     def _ending(self) -> State:
         store, identity = self._services.store, self._services.identity
-        task = self._attempt.task.settings["notebook_task"]
+        task = self._attempt.task
         try:
-            notebook = read_notebook(store.objects, task["notebook_path"])
+            if task.kind is TaskKind.CONDITION:
+                decide(store, identity, self._run, self._attempt)
+                return states.SUCCEEDED
+            code = code_of(store, identity, self._run, self._attempt)
+        except GitError as error:
+            return states.checkout_failed(str(error))
         except KeyError:
-            return states.notebook_missing(task["notebook_path"], identity.user_name)
-        try:
-            parameters = self._parameters(task.get("base_parameters", {}))
-        except UnknownReferenceError as error:
+            return states.notebook_missing(task.path, identity.user_name)
+        except ValueError as error:
             return states.invalid_configuration(str(error))
-        key = cluster_key(self._run, self._attempt)
+        return self._run_code(code)
+
+    def _run_code(self, code: Code) -> State:
+        services, task = self._services, self._attempt.task
+        key = self.cluster
         try:
-            cluster = self._services.clusters.acquire(key)
+            settings = new_cluster(self._run.round.settings, task)
+            environment = with_secrets(settings.get("spark_env_vars", {}), services.store.secrets)
+            cluster = services.clusters.acquire(key)
         except Exception as error:  # noqa: BLE001 (whatever it was, the task run shows it)
             return states.cluster_failed(str(error))
         try:
-            self._on_running(cluster.cluster_id)
-            request = NotebookRequest(notebook, parameters, cluster.engine.remote, self._context())
-            host = NotebookHost(
-                store, self._processes.run, request, self._run.run_id, self._attempt
-            )
-            outcome = self._processes.run(request, host)
+            cluster.libraries.add(task.settings.get("libraries", ()))
+            with self._processes.slot(services.slots, cluster.usable_from):
+                self._on_running(cluster.cluster_id)
+                request = NotebookRequest(
+                    code.file,
+                    code.parameters,
+                    cluster.engine.remote,
+                    self._context(),
+                    code.arguments,
+                    environment,
+                    services.options.shell_allowed,
+                )
+                outcome = self._processes.run(
+                    request, self._host(request, code.source, cluster.cluster_id)
+                )
+        except LibraryConflictError as error:
+            return states.library_conflict(error.library, error.installed)
         finally:
-            if self._attempt.task.compute.kind is ComputeKind.NEW_CLUSTER:
-                self._services.clusters.release(self._run.run_id, key)
-        store.outputs.save(self._attempt.run_id, outcome)
-        return {
-            "succeeded": states.SUCCEEDED,
-            "failed": states.WORKLOAD_FAILED,
-            "lost": states.DRIVER_LOST,
-        }[outcome.status]
+            if task.compute.kind is ComputeKind.NEW_CLUSTER:
+                services.clusters.release(self._run.run_id, key)
+        services.store.outputs.save(self._attempt.run_id, outcome)
+        return states.OF_OUTCOME[outcome.status]
 
-    def _parameters(self, base_parameters: Mapping[str, str]) -> dict[str, str]:
-        current = self._run.round
-        task_values = self._services.store.outputs.task_values(self._run.run_id)
-        return notebook_parameters(
-            base_parameters,
-            current.parameters.overriding.get("notebook_params", {}),
-            {
-                item["name"]: item["value"]
-                for item in job_parameters(current.settings, current.parameters.job)
-            },
-            reference_values(self._run, self._attempt, task_values, self._services.identity),
+    def _host(self, request: NotebookRequest, source: CodeSource, cluster_id: str) -> NotebookHost:
+        attempt = replace(self._attempt, cluster_id=cluster_id)
+        return NotebookHost(
+            self._services.store,
+            self._processes.run,
+            request,
+            self._run,
+            attempt,
+            source,
+            attempt.task.key,
         )
 
     def _context(self) -> dict[str, str]:
@@ -144,48 +215,3 @@ class Execution:
             "user_name": self._services.identity.user_name,
             "workspace_url": self._services.identity.url,
         }
-
-
-class ProcessGroup:
-    """The process of a notebook and those of the notebooks that it runs; they end together.
-
-    Args:
-        executor: Makes the processes.
-    """
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        self._lock = threading.Lock()
-        self._killed = False
-        self._processes: list[Notebook] = []
-
-    def run(
-        self, request: NotebookRequest, host: Host, timeout: float | None = None
-    ) -> NotebookOutcome:
-        """Run a notebook to its end.
-
-        Raises:
-            TimeoutError: It took longer than ``timeout`` seconds; it has been ended.
-        """
-        process = self._executor.notebook(request, host)
-        with self._lock:
-            if self._killed:
-                return _LOST
-            process.start()
-            self._processes.append(process)
-        try:
-            return process.wait(timeout)
-        except TimeoutError:
-            process.kill()
-            raise
-        finally:
-            with self._lock:
-                self._processes.remove(process)
-
-    def kill(self) -> None:
-        """End all of them, and keep others from starting."""
-        with self._lock:
-            self._killed = True
-            processes = list(self._processes)
-        for process in processes:
-            process.kill()

@@ -6,17 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from blocks.local.workspace import states
+from blocks.local.workspace.clock import now
 from blocks.local.workspace.notebook.contract import (
     CellOutput,
     Host,
     NotebookFile,
-    NotebookFormat,
     NotebookOutcome,
     NotebookRequest,
+    StoredObject,
 )
-from blocks.local.workspace.runs import Attempt
+from blocks.local.workspace.runs import Attempt, Run
+from blocks.local.workspace.sources import CodeSource
+from blocks.local.workspace.specs import notebook_task
+from blocks.local.workspace.starter import Starter
+from blocks.local.workspace.states import State
+from blocks.local.workspace.storage import ObjectStorage, s3_client
 from blocks.local.workspace.store import Store
-from blocks.local.workspace.store.objects import Objects, ObjectType, normalise
+
+# One for the process: its client is made for the variables of the process.
+STORAGE = ObjectStorage(s3_client)
 
 
 class Runner(Protocol):
@@ -29,22 +38,6 @@ class Runner(Protocol):
         ...
 
 
-def read_notebook(objects: Objects, path: str) -> NotebookFile:
-    """Return a notebook of the workspace; its path may carry the file extension.
-
-    Raises:
-        KeyError: There is no notebook at the path.
-    """
-    path = normalise(path)
-    stem = path.removesuffix(".py").removesuffix(".ipynb")
-    for candidate in (path, stem):
-        item = objects.get(candidate)
-        if item is not None and item.object_type is ObjectType.NOTEBOOK:
-            form: NotebookFormat = "JUPYTER" if item.format == "JUPYTER" else "SOURCE"
-            return NotebookFile(item.path, item.content.decode(), form)
-    raise KeyError(path)
-
-
 @dataclass(frozen=True)
 class NotebookHost:
     """Answers the notebook of one attempt, or a notebook that it runs.
@@ -53,51 +46,88 @@ class NotebookHost:
         store: Of the workspace.
         run_notebook_process: Runs notebooks for ``dbutils.notebook.run``.
         request: The notebook's own request; a child inherits cluster and context.
-        job_run_id: The run whose task values it shares.
-        attempt: The attempt.
-        child: Whether it was run by another notebook: its cells are not kept.
+        run: The job run, whose task values it shares.
+        attempt: The attempt, whose cells it writes.
+        source: Where its code comes from.
+        task_key: Of the task of the job, whose values it sets.
     """
 
     store: Store
     run_notebook_process: Runner
     request: NotebookRequest
-    job_run_id: int
+    run: Run
     attempt: Attempt
-    child: bool = False
+    source: CodeSource
+    task_key: str
 
     def read_notebook(self, path: str) -> NotebookFile:
         """See ``Host``."""
-        return read_notebook(self.store.objects, path)
+        return self.source.notebook(path)
 
     def run_notebook(
         self, path: str, timeout_seconds: int, arguments: Mapping[str, str]
     ) -> NotebookOutcome:
         """See ``Host``; no time limit if ``timeout_seconds`` is 0, as in the cloud."""
         request = replace(self.request, notebook=self.read_notebook(path), parameters=arguments)
-        host = replace(self, request=request, child=True)
+        with self.store.transaction():
+            task = notebook_task(path, self.attempt.task.action["source"], arguments)
+            record = Starter(self.store).notebook_run(self.attempt, task)
+        attempt = record.attempts[0]
+        host = replace(self, request=request, attempt=attempt)
+        ending = states.DRIVER_LOST
         try:
-            return self.run_notebook_process(request, host, timeout_seconds or None)
+            outcome = self.run_notebook_process(request, host, timeout_seconds or None)
+            ending = states.OF_OUTCOME[outcome.status]
         except TimeoutError:
             error = f"The notebook {path} timed out after {timeout_seconds} seconds."
-            return NotebookOutcome(status="failed", error=error)
+            outcome = NotebookOutcome(status="failed", error=error)
+            ending = states.TIMED_OUT
+        finally:
+            self._end(record, ending)
+        self.store.outputs.save(attempt.run_id, outcome)
+        return outcome
+
+    def _end(self, record: Run, state: State) -> None:
+        moment = now()
+        item = replace(record.round, state=state, ended=moment)
+        with self.store.transaction():
+            self.store.runs.change(replace(record, state=state, ended=moment, rounds=(item,)))
+            ended = replace(record.attempts[0], state=state, ended=moment)
+            self.store.runs.change_attempt(ended)
 
     def secret(self, scope: str, key: str) -> str:
-        """See ``Host``; this workspace keeps no secrets yet."""
-        raise KeyError(f"{scope}/{key}")
+        """See ``Host``."""
+        return self.store.secrets.get(scope, key).decode(errors="replace")
 
     def secret_scopes(self) -> Mapping[str, tuple[str, ...]]:
-        """See ``Host``; this workspace keeps no secrets yet."""
-        return {}
+        """See ``Host``."""
+        secrets = self.store.secrets
+        return {name: tuple(info.key for info in secrets.list(name)) for name in secrets.scopes()}
 
     def task_value(self, task_key: str, key: str) -> str:
         """See ``Host``."""
-        return self.store.outputs.task_values(self.job_run_id)[task_key, key]
+        return self.store.outputs.task_values(self.run.run_id)[task_key, key]
 
     def set_task_value(self, key: str, value: str) -> None:
         """See ``Host``."""
-        self.store.outputs.set_task_value(self.job_run_id, self.attempt.task.key, key, value)
+        self.store.outputs.set_task_value(self.run.run_id, self.task_key, key, value)
+
+    def list_objects(self, uri: str, recurse: bool) -> tuple[StoredObject, ...]:
+        """See ``Host``."""
+        return STORAGE.list(uri, recurse=recurse)
+
+    def read_object(self, uri: str, max_bytes: int | None) -> bytes:
+        """See ``Host``."""
+        return STORAGE.read(uri, max_bytes)
+
+    def write_object(self, uri: str, content: bytes) -> None:
+        """See ``Host``."""
+        STORAGE.write(uri, content)
+
+    def delete_object(self, uri: str) -> None:
+        """See ``Host``."""
+        STORAGE.delete(uri)
 
     def cell_changed(self, cell: CellOutput) -> None:
         """See ``Host``."""
-        if not self.child:
-            self.store.outputs.save_cell(self.attempt.run_id, cell)
+        self.store.outputs.save_cell(self.attempt.run_id, cell)

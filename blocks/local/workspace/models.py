@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from blocks.local.workspace.errors import invalid, malformed
-from blocks.local.workspace.specs import RunIf
+from blocks.local.workspace.specs import Operator, RunIf
 
 Object = dict[str, Any]
 _LARGEST = 2**31 - 1
@@ -29,17 +29,54 @@ class Settings(BaseModel):
 
 
 class Dependency(Settings):
-    """An entry of ``depends_on``."""
+    """An entry of ``depends_on``; ``outcome`` is for dependencies on a condition task."""
 
     task_key: TaskKey
+    outcome: Literal["true", "false"] | None = None
+
+
+Source = Literal["WORKSPACE", "GIT"]
 
 
 class NotebookTask(Settings):
     """``notebook_task``."""
 
     notebook_path: Annotated[str, Field(min_length=1)]
-    source: Literal["WORKSPACE", "GIT"] = "WORKSPACE"
+    source: Source | None = None
     base_parameters: dict[str, str] | None = None
+
+
+class SparkPythonTask(Settings):
+    """``spark_python_task``."""
+
+    python_file: Annotated[str, Field(min_length=1)]
+    source: Source | None = None
+    parameters: list[str] | None = None
+
+
+class ConditionTask(Settings):
+    """``condition_task``."""
+
+    op: Operator
+    left: str
+    right: str
+
+
+class RunJobTask(Settings):
+    """``run_job_task``."""
+
+    job_id: int
+    job_parameters: dict[str, str] | None = None
+    notebook_params: dict[str, str] | None = None
+    python_params: list[str] | None = None
+
+
+class ForEachTask(Settings):
+    """``for_each_task``: its task once for each input."""
+
+    inputs: str
+    concurrency: Annotated[int, Field(ge=1, le=100)] | None = None
+    task: Task
 
 
 class NewCluster(Settings):
@@ -62,7 +99,11 @@ class Task(Settings):
     depends_on: list[Dependency] | None = None
     run_if: RunIf = RunIf.ALL_SUCCESS
     disabled: bool | None = None
-    notebook_task: NotebookTask
+    notebook_task: NotebookTask | None = None
+    spark_python_task: SparkPythonTask | None = None
+    condition_task: ConditionTask | None = None
+    run_job_task: RunJobTask | None = None
+    for_each_task: ForEachTask | None = None
     existing_cluster_id: str | None = None
     new_cluster: NewCluster | None = None
     job_cluster_key: str | None = None

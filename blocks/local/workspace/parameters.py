@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blocks.local.workspace.references import Path, resolve
+from blocks.local.workspace.runs import Run
 
 
 def job_parameters(settings: Mapping[str, Any], given: Mapping[str, str]) -> list[dict[str, str]]:
@@ -26,6 +27,12 @@ def job_parameters(settings: Mapping[str, Any], given: Mapping[str, str]) -> lis
     ]
     extra = [{"name": n, "value": v} for n, v in given.items() if n not in declared]
     return shown + extra
+
+
+def job_parameter_values(run: Run) -> dict[str, str]:
+    """Return the job parameters of the latest round of a run, references not resolved yet."""
+    shown = job_parameters(run.round.settings, run.round.parameters.job)
+    return {item["name"]: item["value"] for item in shown}
 
 
 def notebook_parameters(

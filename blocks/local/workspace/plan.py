@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from blocks.local.workspace import states
 from blocks.local.workspace.conditions import FAILED, run_result, verdict
 from blocks.local.workspace.runs import Attempt, Run, Stop
+from blocks.local.workspace.specs import TaskSpec
 from blocks.local.workspace.states import LifeCycle, Result, State
 
 
@@ -57,6 +58,9 @@ class SetRun:
 
 Step = StartTask | EndTask | RetryTask | StopTask | StopRun | SetRun
 
+# The cloud keeps a run in the queue for 48 hours at most.
+MAX_QUEUED_MILLISECONDS = 48 * 3600 * 1000
+
 EXECUTING = frozenset({LifeCycle.PENDING, LifeCycle.RUNNING, LifeCycle.TERMINATING})
 _ENDING_WITHOUT_RUNNING = {
     Result.EXCLUDED: states.EXCLUDED,
@@ -80,15 +84,24 @@ def next_steps(run: Run, now: int) -> tuple[Step, ...]:
     current = run.latest
     if run.stop is not None:
         steps = tuple(_stop(current.values(), run.stop))
-    elif run.queued:
+    elif run.queued and now < _queue_due(run):
         return ()
+    elif run.queued:
+        ending = states.queued_too_long(run.state)
+        return (
+            *(EndTask(attempt, ending) for attempt in run.attempts if not attempt.state.terminal),
+            SetRun(ending),
+        )
     elif run.round.timeout and now >= _run_due(run):
         return (StopRun(Stop.TIMEOUT),)
     else:
-        steps = tuple(
-            step
-            for attempt in current.values()
-            if (step := _next_step(attempt, current, now)) is not None
+        steps = _within_concurrency(
+            run,
+            [
+                step
+                for attempt in current.values()
+                if (step := _next_step(attempt, current, now)) is not None
+            ],
         )
     if all(attempt.state.terminal for attempt in current.values()):
         return (*steps, SetRun(_run_ending(current, run.stop)))
@@ -98,8 +111,10 @@ def next_steps(run: Run, now: int) -> tuple[Step, ...]:
 
 def next_deadline(run: Run) -> int | None:
     """Return when something happens by the clock alone, in epoch milliseconds, or None."""
-    if run.queued or run.state.terminal:
+    if run.state.terminal:
         return None
+    if run.queued:
+        return _queue_due(run)
     due = [_run_due(run)] if run.round.timeout and run.stop is None else []
     for attempt in run.latest.values():
         if attempt.state.life_cycle is LifeCycle.WAITING_FOR_RETRY:
@@ -149,8 +164,28 @@ def _task_due(attempt: Attempt) -> int:
     return attempt.started + attempt.task.timeout * 1000
 
 
+def _queue_due(run: Run) -> int:
+    return run.round.requested + MAX_QUEUED_MILLISECONDS
+
+
 def _run_due(run: Run) -> int:
     return run.round.started + run.round.timeout * 1000
+
+
+def _within_concurrency(run: Run, steps: list[Step]) -> tuple[Step, ...]:
+    """Leave out starts that are too many; only the iterations of a for-each have such a limit."""
+    limit = run.round.settings.get("concurrency")
+    if limit is None:
+        return tuple(steps)
+    # An attempt that is a retry has kept its place.
+    busy = sum(
+        attempt.number > 0 or attempt.state.life_cycle is not LifeCycle.BLOCKED
+        for attempt in run.latest.values()
+        if not attempt.state.terminal
+    )
+    starts = [step for step in steps if isinstance(step, StartTask) and not step.attempt.number]
+    surplus = starts[max(0, limit - busy) :]
+    return tuple(step for step in steps if step not in surplus)
 
 
 def _next_step(attempt: Attempt, current: dict[str, Attempt], now: int) -> Step | None:
@@ -174,12 +209,22 @@ def _unblock(attempt: Attempt, current: dict[str, Attempt]) -> Step | None:
     upstream = [current[key].state for key in attempt.task.depends_on if key in current]
     if not all(state.terminal for state in upstream):
         return None
+    if _another_outcome(attempt.task, current):
+        return EndTask(attempt, states.EXCLUDED)
     decision = verdict(
         attempt.task.run_if, [state.result for state in upstream if state.result is not None]
     )
     if decision is None:
         return StartTask(attempt)
     return EndTask(attempt, _ENDING_WITHOUT_RUNNING[decision])
+
+
+def _another_outcome(task: TaskSpec, current: dict[str, Attempt]) -> bool:
+    """Tell whether a condition that the task depends on came out the other way."""
+    return any(
+        key in current and current[key].outcome not in {None, wanted}
+        for key, wanted in task.outcomes.items()
+    )
 
 
 def _stop(attempts: Iterable[Attempt], reason: Stop) -> Iterable[Step]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.runs import Attempt, Run
@@ -41,7 +42,7 @@ def resolve(text: str, values: Mapping[Path, str]) -> str:
     """
 
     def replacement(match: re.Match[str]) -> str:
-        path = tuple(part.strip("`") for part in _PART.findall(match[1]))
+        path = _path(match)
         if path in values:
             return values[path]
         if path[0] in _NAMESPACES:
@@ -49,6 +50,101 @@ def resolve(text: str, values: Mapping[Path, str]) -> str:
         return match[0]
 
     return _REFERENCE.sub(replacement, text)
+
+
+def _path(match: re.Match[str]) -> Path:
+    return tuple(part.strip("`") for part in _PART.findall(match[1]))
+
+
+# What may follow ``job`` and the other namespaces; None stands for any name. What is known to the
+# cloud but never has a value here still passes, so that a job for the cloud can be created.
+_KNOWN: tuple[tuple[str | None, ...], ...] = (
+    ("job", "id"),
+    ("job", "name"),
+    ("job", "run_id"),
+    ("job", "repair_count"),
+    ("job", "start_time", None),
+    ("job", "parameters", None),
+    ("job", "trigger", "type"),
+    ("job", "trigger", None, None),
+    ("task", "name"),
+    ("task", "run_id"),
+    ("task", "execution_count"),
+    ("task", "notebook_path"),
+    ("tasks", None, "run_id"),
+    ("tasks", None, "result_state"),
+    ("tasks", None, "error_code"),
+    ("tasks", None, "execution_count"),
+    ("tasks", None, "notebook_path"),
+    ("tasks", None, "values", None),
+    ("workspace", "id"),
+    ("workspace", "url"),
+)
+
+
+def check_references(value: object, task_keys: Collection[str]) -> None:
+    """Check the names of the references in the settings of a task, before any run.
+
+    Args:
+        value: Texts, or lists and objects of them.
+        task_keys: The tasks of the job.
+
+    Raises:
+        UnknownReferenceError: A reference into a known namespace has a name that is not there.
+    """
+    match value:
+        case str():
+            for match in _REFERENCE.finditer(value):
+                if not _is_known(_path(match), task_keys):
+                    raise UnknownReferenceError(f"The reference {match[0]} is not known.")
+        case dict():
+            for item in value.values():
+                check_references(item, task_keys)
+        case list():
+            for item in value:
+                check_references(item, task_keys)
+
+
+def _is_known(path: Path, task_keys: Collection[str]) -> bool:
+    if path[0] not in _NAMESPACES:
+        return True
+    if path[0] == "tasks" and len(path) > 1 and path[1] not in task_keys:
+        return False
+    return any(
+        len(path) == len(known)
+        and all(name in {part, None} for part, name in zip(path, known, strict=True))
+        for known in _KNOWN
+    )
+
+
+def resolve_all(value: Any, values: Mapping[Path, str]) -> Any:  # noqa: ANN401 (any JSON)
+    """Replace the references in all texts of a JSON value; see `resolve`.
+
+    Raises:
+        UnknownReferenceError: A reference names nothing.
+    """
+    return _in_texts(value, lambda text: resolve(text, values))
+
+
+def replace_known(value: Any, values: Mapping[Path, str]) -> Any:  # noqa: ANN401 (any JSON)
+    """Replace some references in all texts of a JSON value, and leave the others for later."""
+
+    def replacement(match: re.Match[str]) -> str:
+        return values.get(_path(match), match[0])
+
+    return _in_texts(value, lambda text: _REFERENCE.sub(replacement, text))
+
+
+def _in_texts(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 (any JSON)
+    match value:
+        case str():
+            return change(value)
+        case dict():
+            return {name: _in_texts(item, change) for name, item in value.items()}
+        case list():
+            return [_in_texts(item, change) for item in value]
+        case _:
+            return value
 
 
 def reference_values(
@@ -75,7 +171,7 @@ def reference_values(
         ("task", "name"): task.key,
         ("task", "run_id"): str(attempt.run_id),
         ("task", "execution_count"): str(attempt.number + 1),
-        ("task", "notebook_path"): task.settings["notebook_task"]["notebook_path"],
+        ("task", "notebook_path"): task.path,
         ("workspace", "id"): str(identity.org_id),
         ("workspace", "url"): identity.url,
         # The forms from before there were namespaces; run_id is the task run's.
@@ -87,6 +183,10 @@ def reference_values(
     values |= _start_time_values(run.started)
     for key, other in run.latest.items():
         values["tasks", key, "run_id"] = str(other.run_id)
+        values["tasks", key, "execution_count"] = str(other.number + 1)
+        values["tasks", key, "notebook_path"] = other.task.path
+        if other.state.terminal:
+            values["tasks", key, "error_code"] = other.state.code
         if other.state.result is not None:
             values["tasks", key, "result_state"] = other.state.result.lower()
     for (key, name), value in task_values.items():

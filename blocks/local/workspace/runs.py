@@ -23,10 +23,16 @@ class Stop(StrEnum):
 
 
 class RunType(StrEnum):
-    """``run_type``: of a saved job, or submitted once."""
+    """``run_type``: of a saved job, submitted once, or of ``dbutils.notebook.run``.
+
+    ``FOR_EACH`` is no type of the API: such a run holds the iterations of a for-each task, each
+    as a task of its own, and shows as a part of the run that it belongs to.
+    """
 
     JOB_RUN = "JOB_RUN"
     SUBMIT_RUN = "SUBMIT_RUN"
+    WORKFLOW_RUN = "WORKFLOW_RUN"
+    FOR_EACH = "FOR_EACH"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ class Attempt:
         stop: Why it is being stopped, if it is.
         ending: While it waits for a retry: the state that it will end with.
         cluster_id: Where it runs or ran.
+        resolved: Its parameters without references, as ``resolved_values`` shows them; None until
+            it is executed.
+        outcome: ``true`` or ``false`` of a condition task that has been decided.
     """
 
     run_id: int
@@ -58,6 +67,8 @@ class Attempt:
     stop: Stop | None = None
     ending: State | None = None
     cluster_id: str | None = None
+    resolved: Mapping[str, Any] | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,7 @@ class Run:
         rounds: The original run and its repairs, oldest first.
         attempts: Every attempt of every task, by id.
         stop: Why it is being stopped, if it is.
+        parent: The task run that started it, if one did.
     """
 
     run_id: int
@@ -130,6 +142,7 @@ class Run:
     rounds: tuple[Round, ...]
     attempts: tuple[Attempt, ...]
     stop: Stop | None = None
+    parent: int | None = None
 
     @property
     def round(self) -> Round:

@@ -22,8 +22,11 @@ from blocks.local.workspace.certificates import ensure_ca, server_context, write
 from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import CannotStartError
 from blocks.local.workspace.executor import SparkExecutor
+from blocks.local.workspace.faults.book import FaultBook
+from blocks.local.workspace.faults.connection import CuttableProtocol
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.listening import listen, port_of
+from blocks.local.workspace.options import Options
 from blocks.local.workspace.state_dir import open_state_dir
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.switches import Switches
@@ -36,6 +39,9 @@ def serve(
     port: int,
     state_dir: Path,
     http: bool = False,
+    faults: bool = False,
+    cluster_start_seconds: float = 0,
+    allow_shell: bool = False,
     ready_file: Path | None = None,
     stop_on_stdin_eof: bool = False,
 ) -> int:
@@ -48,6 +54,10 @@ def serve(
         port: HTTPS port on the loopback addresses; 0 for any free one.
         state_dir: Where everything is kept; made if it is missing.
         http: Whether to serve plain HTTP too, on a free port.
+        faults: Whether faults can be asked for at ``/local/faults``, and requests are kept for
+            ``/local/journal``.
+        cluster_start_seconds: How long new clusters take at least, so that ``PENDING`` shows.
+        allow_shell: Whether ``%sh`` cells run, on this machine.
         ready_file: Also gets the line; only its owner may read it.
         stop_on_stdin_eof: Also stop when standard input is closed, which happens when the process
             that holds its other end is gone.
@@ -66,8 +76,10 @@ def serve(
             token = folder.token()
             store = Store(folder.database)
             stack.callback(store.close)
-            engine = Engine(store, SparkExecutor(), identity)
-            app = make_app(store, engine, identity, token, Switches())
+            fault_book = FaultBook()
+            options = Options(cluster_start_seconds, allow_shell)
+            engine = Engine(store, SparkExecutor(), identity, fault_book.for_task, options)
+            app = make_app(store, engine, identity, token, Switches(), fault_book, side_api=faults)
             servers = [(_server(app, server_context(folder.path)), sockets)]
             if http:
                 servers.append((_server(app, None), http_sockets))
@@ -102,6 +114,7 @@ def _server(app: FastAPI, context: SSLContext | None) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=CuttableProtocol,
             log_level="warning",
             access_log=False,
             lifespan="off",

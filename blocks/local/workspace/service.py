@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from blocks.local.workspace import states
-from blocks.local.workspace.engine import Engine, now
+from blocks.local.workspace.clock import now
+from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import invalid, invalid_state, no_job, no_run
-from blocks.local.workspace.launch import admission, first_attempts, select_tasks
+from blocks.local.workspace.launch import first_attempts
 from blocks.local.workspace.repair import RepairChoice, check_latest_repair, tasks_to_rerun
 from blocks.local.workspace.runs import Parameters, Round, Run, RunType, Stop
 from blocks.local.workspace.specs import task_specs
+from blocks.local.workspace.starter import Starter
 from blocks.local.workspace.states import State
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.store.jobs import Job
@@ -30,6 +32,7 @@ class RunService:
 
     def __init__(self, store: Store, engine: Engine, switches: Switches) -> None:
         self._store = store
+        self._starter = Starter(store)
         self._engine = engine
         self._switches = switches
 
@@ -50,22 +53,10 @@ class RunService:
         with self._store.transaction():
             if (known := self._run_of_token(token)) is not None:
                 return known
-            job = self.job(job_id)
-            tasks = task_specs(job.settings)
-            keys = select_tasks(only, tasks)
-            if not keys:
-                raise invalid(f"Job {job_id} has no tasks to run.")
-            state = self._admission(job, queue=queue)
-            run_id = self._store.new_id()
-            attempts = (
-                ()
-                if state.terminal
-                else first_attempts(keys, tasks, self._store.new_id, queued=_queued(state))
-            )
-            run = _new_run(run_id, job_id, RunType.JOB_RUN, job.settings, parameters, state)
-            self._add(replace(run, attempts=attempts), token)
-        self._engine.wake(run_id)
-        return run_id
+            run = self._starter.job_run(self.job(job_id), parameters, only=only, queue=queue)
+            self._reserve(token, run.run_id)
+        self._engine.wake(run.run_id)
+        return run.run_id
 
     def submit(
         self, settings: Mapping[str, Any], *, single_task: bool = False, token: str | None = None
@@ -84,15 +75,10 @@ class RunService:
         with self._store.transaction():
             if (known := self._run_of_token(token)) is not None:
                 return known
-            tasks = task_specs(settings)
-            job_id, run_id = self._store.new_id(), self._store.new_id()
-            new_id = (lambda: run_id) if single_task else self._store.new_id
-            run = _new_run(
-                run_id, job_id, RunType.SUBMIT_RUN, settings, Parameters(), states.PENDING
-            )
-            self._add(replace(run, attempts=first_attempts(tasks, tasks, new_id)), token)
-        self._engine.wake(run_id)
-        return run_id
+            run = self._starter.one_time_run(settings, single_task=single_task)
+            self._reserve(token, run.run_id)
+        self._engine.wake(run.run_id)
+        return run.run_id
 
     def repair(self, run_id: int, choice: RepairChoice, parameters: Parameters) -> int:
         """Run tasks of a finished run again, with the job's current settings.
@@ -140,7 +126,7 @@ class RunService:
                     self._store.new_id,
                     previous=run.latest,
                     position=item.position,
-                    queued=_queued(state),
+                    queued=state.life_cycle is states.LifeCycle.QUEUED,
                     enabled=frozenset(choice.rerun_tasks),
                 )
             )
@@ -245,14 +231,10 @@ class RunService:
             raise no_run(run_id)
         return self.run(owner)
 
-    def _admission(self, job: Job, *, queue: bool | None = None) -> State:
-        running = sum(not run.queued for run in self._store.runs.active(job.job_id))
-        return admission(job.settings, running, queue=queue)
-
     def _repair_settings(self, run: Run) -> tuple[Mapping[str, Any], State]:
         if run.run_type is RunType.JOB_RUN:
             job = self.job(run.job_id)
-            return job.settings, self._admission(job)
+            return job.settings, self._starter.admission(job)
         if self._switches.repair_of_submitted_runs:
             return run.round.settings, states.PENDING
         raise invalid(f"Run {run.run_id} was submitted once and is no run of a job: no repair.")
@@ -263,43 +245,14 @@ class RunService:
             raise invalid("The run that was started with this idempotency token has been deleted.")
         return run_id
 
-    def _add(self, run: Run, token: str | None) -> None:
-        self._store.runs.add(run)
+    def _reserve(self, token: str | None, run_id: int) -> None:
         if token is not None:
-            self._store.runs.reserve_token(token, run.run_id)
+            self._store.runs.reserve_token(token, run_id)
 
     def _cancel(self, run: Run) -> None:
         if run.stop is None:
             self._store.runs.change(replace(run, stop=Stop.CANCEL))
 
 
-def _queued(state: State) -> bool:
-    return state.life_cycle is states.LifeCycle.QUEUED
-
-
 def _inherited(old: Parameters, new: Parameters) -> Parameters:
     return Parameters({**old.job, **new.job}, {**old.overriding, **new.overriding})
-
-
-def _new_run(
-    run_id: int,
-    job_id: int,
-    run_type: RunType,
-    settings: Mapping[str, Any],
-    parameters: Parameters,
-    state: State,
-) -> Run:
-    moment = now()
-    ended = moment if state.terminal else 0
-    original = Round(0, None, state, settings, parameters, moment, moment, ended)
-    return Run(
-        run_id=run_id,
-        job_id=job_id,
-        run_type=run_type,
-        name=settings["name"],
-        state=state,
-        started=moment,
-        ended=ended,
-        rounds=(original,),
-        attempts=(),
-    )

@@ -7,37 +7,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from blocks.local.workspace.errors import invalid
-from blocks.local.workspace.models import JobSettings, Object, Queue, Task, parse, prune
-
-MAX_TASKS = 1000
-MAX_JOB_CLUSTERS = 100
-
-# Every task type of the API but the ones that this workspace runs. To add one: give it a model,
-# a field in ``Task`` and a branch where the engine executes a task.
-_OTHER_TASK_TYPES = (
-    "alert_task",
-    "clean_rooms_notebook_task",
-    "condition_task",
-    "dashboard_task",
-    "dbt_cloud_task",
-    "dbt_platform_task",
-    "dbt_task",
-    "for_each_task",
-    "gen_ai_compute_task",
-    "pipeline_task",
-    "power_bi_task",
-    "python_wheel_task",
-    "run_job_task",
-    "spark_jar_task",
-    "spark_python_task",
-    "spark_submit_task",
-    "sql_task",
+from blocks.local.workspace.models import JobSettings, Object, Queue, Source, parse, prune
+from blocks.local.workspace.specs import TaskKind
+from blocks.local.workspace.task_checks import (
+    OTHER_TASK_TYPES,
+    check_task_types,
+    check_tasks,
+    with_nested,
 )
 
 _FIELDS_OF_SINGLE_TASK = frozenset(
     {
-        *_OTHER_TASK_TYPES,
-        "notebook_task",
+        *TaskKind,
+        *OTHER_TASK_TYPES,
         "new_cluster",
         "existing_cluster_id",
         "libraries",
@@ -72,13 +54,14 @@ def job_settings(values: Mapping[str, Any], *, queue_default: bool) -> Object:
         raise invalid("Run settings must be specified.")
     if "job_clusters" in values and "tasks" not in values:
         raise invalid("Shared job cluster feature is only supported in multi-task jobs.")
-    _check_task_types(values.get("tasks"))
+    check_task_types(values.get("tasks"))
     settings = parse(JobSettings, {k: v for k, v in values.items() if k != "format"}, "settings")
     _check_triggers(settings)
     if settings.queue is None:
         settings.queue = Queue(enabled=queue_default)
+    _fill_in_sources(settings)
+    check_tasks(settings)
     stored: Object = settings.model_dump(mode="json", exclude_none=True)
-    check_tasks(settings.tasks or [], [c.job_cluster_key for c in settings.job_clusters or []])
     for cluster in _clusters(stored):
         _fill_in_cluster(cluster)
     for task in stored.get("tasks", ()):
@@ -145,43 +128,6 @@ def merge(
     return prune(merged)
 
 
-def check_tasks(tasks: list[Task], job_cluster_keys: list[str]) -> None:
-    """Check what concerns several tasks at once: keys, compute, dependencies.
-
-    Raises:
-        ApiError: The first thing that is wrong.
-    """
-    if len(tasks) > MAX_TASKS:
-        raise invalid(f"A job can have {MAX_TASKS} tasks at most, not {len(tasks)}.")
-    if len(job_cluster_keys) > MAX_JOB_CLUSTERS:
-        raise invalid(f"A job can have {MAX_JOB_CLUSTERS} job clusters at most.")
-    _check_unique(job_cluster_keys, "job_cluster_key")
-    _check_unique([task.task_key for task in tasks], "task_key")
-    for task in tasks:
-        _check_compute(task, job_cluster_keys)
-        if task.notebook_task.source == "GIT":
-            raise invalid(
-                f"Task '{task.task_key}' takes its notebook from GIT; the local workspace runs"
-                " notebooks with source WORKSPACE only."
-            )
-        if not task.notebook_task.notebook_path.startswith("/"):
-            raise invalid("Only absolute paths are currently supported. Paths must begin with '/'.")
-    _check_graph({task.task_key: [d.task_key for d in task.depends_on or ()] for task in tasks})
-
-
-def _check_task_types(tasks: object) -> None:
-    for task in tasks if isinstance(tasks, list) else ():
-        if not isinstance(task, dict) or "notebook_task" in task:
-            continue
-        key = task.get("task_key")
-        for name in _OTHER_TASK_TYPES:
-            if name in task:
-                raise invalid(
-                    f"Task '{key}' is a {name}; the local workspace runs notebook_task only."
-                )
-        raise invalid(f"Task '{key}' does not specify a task type such as notebook_task.")
-
-
 def _check_triggers(settings: JobSettings) -> None:
     styles = ("schedule", "trigger", "continuous")
     if len(given := [style for style in styles if getattr(settings, style) is not None]) > 1:
@@ -193,45 +139,12 @@ def _check_triggers(settings: JobSettings) -> None:
         )
 
 
-def _check_compute(task: Task, job_cluster_keys: list[str]) -> None:
-    given = [task.existing_cluster_id, task.new_cluster, task.job_cluster_key]
-    if sum(value is not None for value in given) > 1:
-        raise invalid(
-            "Only one of job_cluster_key, new_cluster, or existing_cluster_id can be specified"
-            f" for task '{task.task_key}'."
-        )
-    if task.job_cluster_key is not None and task.job_cluster_key not in job_cluster_keys:
-        raise invalid(
-            f"Job cluster '{task.job_cluster_key}' is not defined in field 'job_clusters'."
-        )
-
-
-def _check_unique(keys: list[str], name: str) -> None:
-    seen: set[str] = set()
-    for key in keys:
-        if key in seen:
-            raise invalid(f"Duplicate {name} '{key}' is not allowed.")
-        seen.add(key)
-
-
-def _check_graph(depends_on: Mapping[str, list[str]]) -> None:
-    for key, upstream in depends_on.items():
-        if key in upstream:
-            raise invalid(f"Invalid dependency graph, task '{key}' can not reference itself.")
-        for other in upstream:
-            if other not in depends_on:
-                raise invalid(
-                    f"Invalid dependency graph, task '{key}' depends on unknown task '{other}'."
-                )
-    open_tasks = {key: set(upstream) for key, upstream in depends_on.items()}
-    while ready := {
-        key for key, upstream in open_tasks.items() if not upstream & open_tasks.keys()
-    }:
-        for key in ready:
-            del open_tasks[key]
-    if open_tasks:
-        cycle = ", ".join(f"'{key}'" for key in sorted(open_tasks))
-        raise invalid(f"Invalid dependency graph, there is a cycle among the tasks {cycle}.")
+def _fill_in_sources(settings: JobSettings) -> None:
+    default: Source = "WORKSPACE" if settings.git_source is None else "GIT"
+    for task in with_nested(settings.tasks or ()):
+        for source in (task.notebook_task, task.spark_python_task):
+            if source is not None and source.source is None:
+                source.source = default
 
 
 def _clusters(stored: Object) -> Iterator[Object]:

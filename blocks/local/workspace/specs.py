@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,37 @@ class RunIf(StrEnum):
     ALL_DONE = "ALL_DONE"
     AT_LEAST_ONE_FAILED = "AT_LEAST_ONE_FAILED"
     ALL_FAILED = "ALL_FAILED"
+
+
+class TaskKind(StrEnum):
+    """What a task does; the values are the settings' field names."""
+
+    NOTEBOOK = "notebook_task"
+    SPARK_PYTHON = "spark_python_task"
+    CONDITION = "condition_task"
+    RUN_JOB = "run_job_task"
+    FOR_EACH = "for_each_task"
+
+    @property
+    def needs_compute(self) -> bool:
+        """Whether it runs on a cluster, in a process of its own."""
+        return self in {TaskKind.NOTEBOOK, TaskKind.SPARK_PYTHON}
+
+    @property
+    def starts_a_run(self) -> bool:
+        """Whether it does its work in another run, and ends with that."""
+        return self in {TaskKind.RUN_JOB, TaskKind.FOR_EACH}
+
+
+class Operator(StrEnum):
+    """How a condition task compares its operands."""
+
+    EQUAL_TO = "EQUAL_TO"
+    NOT_EQUAL = "NOT_EQUAL"
+    GREATER_THAN = "GREATER_THAN"
+    GREATER_THAN_OR_EQUAL = "GREATER_THAN_OR_EQUAL"
+    LESS_THAN = "LESS_THAN"
+    LESS_THAN_OR_EQUAL = "LESS_THAN_OR_EQUAL"
 
 
 class ComputeKind(StrEnum):
@@ -55,6 +87,7 @@ class TaskSpec:
         retry_on_timeout: Whether a time-out is retried too.
         timeout: Seconds; 0 for none.
         compute: Where it runs.
+        outcomes: Which outcome it asks of a condition task that it depends on, by key.
         settings: The task's settings in full, as the API shows them.
     """
 
@@ -67,7 +100,24 @@ class TaskSpec:
     retry_on_timeout: bool = False
     timeout: int = 0
     compute: Compute = Compute(ComputeKind.SERVERLESS)
+    outcomes: Mapping[str, str] = field(default_factory=dict, hash=False)
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def kind(self) -> TaskKind:
+        """What it does."""
+        return next(kind for kind in TaskKind if kind in self.settings)
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """The settings of what it does: the content of ``notebook_task`` and the like."""
+        action: Mapping[str, Any] = self.settings[self.kind]
+        return action
+
+    @property
+    def path(self) -> str:
+        """Path of its notebook or Python file; empty if it has none."""
+        return str(self.action.get("notebook_path") or self.action.get("python_file") or "")
 
 
 def task_spec(settings: Mapping[str, Any]) -> TaskSpec:
@@ -82,8 +132,20 @@ def task_spec(settings: Mapping[str, Any]) -> TaskSpec:
         retry_on_timeout=settings.get("retry_on_timeout", False),
         timeout=settings.get("timeout_seconds", 0),
         compute=_compute(settings),
+        outcomes={
+            item["task_key"]: item["outcome"]
+            for item in settings.get("depends_on", ())
+            if "outcome" in item
+        },
         settings=settings,
     )
+
+
+def notebook_task(path: str, source: str, parameters: Mapping[str, str]) -> TaskSpec:
+    """Return the task of a notebook that another notebook runs; it is named after its path."""
+    action = {"notebook_path": path, "source": source, "base_parameters": dict(parameters)}
+    key = re.sub(r"\W", "_", path.rpartition("/")[2])[:100] or "notebook"
+    return task_spec({"task_key": key, "run_if": RunIf.ALL_SUCCESS, "notebook_task": action})
 
 
 def task_specs(job_settings: Mapping[str, Any]) -> dict[str, TaskSpec]:
@@ -98,6 +160,15 @@ def _compute(settings: Mapping[str, Any]) -> Compute:
         if kind in settings:
             return Compute(kind, settings[kind])
     return Compute(ComputeKind.SERVERLESS, settings.get("environment_key", ""))
+
+
+def new_cluster(job_settings: Mapping[str, Any], task: TaskSpec) -> Mapping[str, Any]:
+    """Return the settings of the cluster that is made for a task; empty if none is."""
+    given: Mapping[str, Any] = task.settings.get("new_cluster", {})
+    for item in job_settings.get("job_clusters", ()):
+        if item["job_cluster_key"] == task.settings.get("job_cluster_key"):
+            given = item["new_cluster"]
+    return given
 
 
 def ancestors(keys: set[str], tasks: Mapping[str, TaskSpec]) -> set[str]:

@@ -7,7 +7,7 @@ in an old and a new vocabulary; every answer carries both. Rules and texts: Jobs
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -144,6 +144,8 @@ DRIVER_LOST = State(
     "DRIVER_ERROR",
     "INTERNAL_ERROR",
 )
+# How a task ends, by the status of its notebook's outcome.
+OF_OUTCOME = {"succeeded": SUCCEEDED, "failed": WORKLOAD_FAILED, "lost": DRIVER_LOST}
 UPSTREAM_FAILED = State(
     LifeCycle.SKIPPED,
     Result.UPSTREAM_FAILED,
@@ -202,6 +204,17 @@ def queued(limit: int) -> State:
     )
 
 
+def queued_too_long(queued: State) -> State:
+    """Return the state of a run that has been in the queue for as long as the cloud allows."""
+    return State(
+        LifeCycle.SKIPPED,
+        Result.MAXIMUM_CONCURRENT_RUNS_REACHED,
+        f"{queued.message} The run was removed from the queue after 48 hours.",
+        "MAX_CONCURRENT_RUNS_EXCEEDED",
+        "CLIENT_ERROR",
+    )
+
+
 def over_limit(limit: int) -> State:
     """Return the state of a run that was dropped because its job does not queue."""
     return State(
@@ -234,6 +247,38 @@ def notebook_missing(path: str, user_name: str) -> State:
         "RESOURCE_NOT_FOUND",
         "CLIENT_ERROR",
     )
+
+
+def library_conflict(library: str, installed: str) -> State:
+    """Return the state of a task run that wants another version of what its cluster has."""
+    return State(
+        LifeCycle.INTERNAL_ERROR,
+        Result.FAILED,
+        f"Library installation failed for library {library}: {installed} is installed on the"
+        " cluster already.",
+        "LIBRARY_INSTALLATION_ERROR",
+        "CLIENT_ERROR",
+    )
+
+
+def checkout_failed(reason: str) -> State:
+    """Return the state of a task run whose Git repository or commit cannot be read."""
+    return State(
+        LifeCycle.INTERNAL_ERROR,
+        Result.FAILED,
+        f"Failed to checkout Git repository: {reason}",
+        "REPOSITORY_CHECKOUT_FAILED",
+        "CLIENT_ERROR",
+    )
+
+
+def of_started_run(state: State) -> State:
+    """Return how a task ends whose work was another run, given how that run ended."""
+    if state.result in {Result.SUCCESS, Result.SUCCESS_WITH_FAILURES}:
+        return SUCCEEDED
+    if state.result is Result.CANCELED:
+        return TASK_CANCELED
+    return replace(WORKLOAD_FAILED, message=state.message, code=state.code, kind=state.kind)
 
 
 def invalid_configuration(reason: str) -> State:

@@ -1,18 +1,14 @@
 """A fresh workspace for a test: a real server on a free port.
 
-In a ``conftest.py``::
+This module is a pytest plugin: with this package installed, every test can have a workspace::
 
-    from blocks.local.workspace.testing import workspace
+    def test_the_client_reads_the_history_after_a_lost_answer(workspace: RunningWorkspace) -> None:
+        workspace.faults.add("cut", endpoint="POST jobs/runs/repair", when="after")
+        ...
+        assert len(workspace.journal("POST jobs/runs/repair")) == 1
 
-    __all__ = ["workspace"]
-
-and in a test::
-
-    def test_me(workspace: RunningWorkspace) -> None:
-        with workspace.client() as client:
-            assert client.get("/api/2.0/preview/scim/v2/Me").json()["active"]
-
-No Spark engine is started until a task needs one.
+No Spark engine is started until a task needs one. A test that wants other options of the server
+overrides the fixture ``workspace_options``; outside of pytest, use ``running_workspace``.
 """
 
 from __future__ import annotations
@@ -21,15 +17,77 @@ import json
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
+from blocks.local.workspace.faults.endpoints import matches
+
+if TYPE_CHECKING:
+    import httpx
+
 _STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that the workspace received. What is secret in it reads ``[REDACTED]``.
+
+    Attributes:
+        time: When, in epoch milliseconds.
+        method: ``GET`` …
+        path: Without the query.
+        query: The arguments in the address.
+        body: The JSON of the body; None without one, a text if it was something else.
+        status: Of the answer; None if the connection was cut instead.
+        fault: Kind of the fault that struck; None if none did.
+    """
+
+    time: int
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    status: int | None
+    fault: str | None
+
+
+class Faults:
+    """The faults of a workspace.
+
+    Args:
+        workspace: The workspace, which was started with ``--faults``.
+    """
+
+    def __init__(self, workspace: RunningWorkspace) -> None:
+        self._workspace = workspace
+
+    def add(self, kind: str, **settings: object) -> None:
+        """Ask for a fault.
+
+        Args:
+            kind: ``cut``, ``unavailable``, ``exception`` … (``faults.specs`` has them all).
+            **settings: ``endpoint`` or ``task``, ``times`` or ``probability``, and what belongs to
+                the kind.
+
+        Raises:
+            ValueError: There is no such fault; the text says why.
+        """
+        self._workspace.side_api("POST", "faults", {"kind": kind, **settings})
+
+    def armed(self) -> list[dict[str, Any]]:
+        """Return the faults; ``met`` and ``struck`` are how often each could have, and has."""
+        found: list[dict[str, Any]] = self._workspace.side_api("GET", "faults")["faults"]
+        return found
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        self._workspace.side_api("DELETE", "faults")
 
 
 @dataclass(frozen=True)
@@ -59,6 +117,9 @@ class RunningWorkspace:
 
     def client(self) -> httpx.Client:
         """Return a client that trusts the workspace and sends its token."""
+        # Not at the top: pytest loads this module whether a test needs it or not.
+        import httpx
+
         return httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token}"},
@@ -66,17 +127,50 @@ class RunningWorkspace:
             timeout=30,
         )
 
+    @property
+    def faults(self) -> Faults:
+        """The faults that it does on demand."""
+        return Faults(self)
+
+    def journal(self, endpoint: str = "* *") -> list[Request]:
+        """Return the API requests that it received, oldest first.
+
+        Args:
+            endpoint: Only these: ``POST jobs/runs/repair``, ``GET jobs/*``.
+        """
+        entries = [Request(**item) for item in self.side_api("GET", "journal")["requests"]]
+        return [item for item in entries if matches(endpoint, item.method, item.path)]
+
+    def clear_journal(self) -> None:
+        """Forget the requests that it received."""
+        self.side_api("DELETE", "journal")
+
+    def side_api(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 (JSON)
+        """Return the JSON of an answer of the side API.
+
+        Raises:
+            ValueError: It refuses the request; the text says why.
+        """
+        with self.client() as client:
+            answer = client.request(method, f"/local/{path}", json=body)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise ValueError("This workspace was started without --faults: it has no side API.")
+        if answer.is_client_error:
+            raise ValueError(answer.json()["message"])
+        return answer.raise_for_status().json()
+
 
 @contextmanager
-def running_workspace(state_dir: Path) -> Iterator[RunningWorkspace]:
+def running_workspace(state_dir: Path, *options: str) -> Iterator[RunningWorkspace]:
     """Run a workspace on a state folder, in a process that never outlives this one.
 
     Args:
         state_dir: Made if it is missing; what an earlier workspace left there is kept.
+        *options: Further options of ``python -m blocks.local.workspace``: ``--faults`` …
     """
     command = [sys.executable, "-m", "blocks.local.workspace", "--http", "--stop-on-stdin-eof"]
     with subprocess.Popen(  # noqa: S603 (our own module)
-        [*command, "--state-dir", str(state_dir)],
+        [*command, "--state-dir", str(state_dir), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -100,7 +194,13 @@ def running_workspace(state_dir: Path) -> Iterator[RunningWorkspace]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[RunningWorkspace]:
+def workspace_options() -> Sequence[str]:
+    """The options that ``workspace`` is started with; override it to have others."""
+    return ("--faults",)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, workspace_options: Sequence[str]) -> Iterator[RunningWorkspace]:
     """A fresh workspace."""
-    with running_workspace(tmp_path / "workspace") as running:
+    with running_workspace(tmp_path / "workspace", *workspace_options) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The small endpoints that clients ask before they begin: who am I, which Sparks are there."""
+"""The small endpoint that clients ask before they begin: who am I?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from fastapi.responses import JSONResponse
 from blocks.local.workspace.api.requests import Nothing
 from blocks.local.workspace.api.routing import Answer, Route, Version, route
 from blocks.local.workspace.identity import Identity
-
-_SPARK_VERSION = {"key": "17.3.x-scala2.13", "name": "17.3 LTS (includes Apache Spark 4.0.0)"}
 
 
 def routes(identity: Identity) -> list[Route]:
@@ -25,10 +23,4 @@ def routes(identity: Identity) -> list[Route]:
         }
         return JSONResponse(user, headers={"X-Databricks-Org-Id": str(identity.org_id)})
 
-    def spark_versions(_request: Nothing, _version: Version) -> Answer:
-        return {"versions": [_SPARK_VERSION]}
-
-    return [
-        route("GET", "preview/scim/v2/Me", ("2.0",), Nothing, me),
-        route("GET", "clusters/spark-versions", ("2.0", "2.1"), Nothing, spark_versions),
-    ]
+    return [route("GET", "preview/scim/v2/Me", ("2.0",), Nothing, me)]

@@ -12,6 +12,8 @@ from blocks.local.workspace.api.routing import error_response
 from blocks.local.workspace.errors import ApiError
 
 _HOST_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# The pages, and the description of the API, are for whoever is on this machine.
+_WITH_TOKEN = ("/api/", "/local/")
 
 
 class AccessControl:
@@ -43,7 +45,7 @@ class AccessControl:
             return ApiError(
                 400, "INVALID_PARAMETER_VALUE", "This workspace answers to localhost only."
             )
-        if not path.startswith("/api/"):
+        if not path.startswith(_WITH_TOKEN):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":

@@ -7,9 +7,11 @@ from typing import Any
 
 from blocks.local.workspace.api import paging, requests
 from blocks.local.workspace.api.routing import JOBS_VERSIONS, Route, Version, route
-from blocks.local.workspace.engine import Engine, now
+from blocks.local.workspace.clock import now
+from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import invalid, no_job
 from blocks.local.workspace.identity import Identity
+from blocks.local.workspace.models import JobSettings
 from blocks.local.workspace.service import RunService
 from blocks.local.workspace.settings import job_settings, merge
 from blocks.local.workspace.store import Store
@@ -41,7 +43,7 @@ class JobsApi:
         """Return the endpoints."""
         versions = JOBS_VERSIONS
         return [
-            route("POST", "jobs/create", versions, requests.Anything, self._create),
+            route("POST", "jobs/create", versions, requests.Anything, self._create, JobSettings),
             route("POST", "jobs/reset", versions, requests.JobReset, self._reset),
             route("POST", "jobs/update", versions, requests.JobUpdate, self._update),
             route("GET", "jobs/get", versions, requests.JobGet, self._get),

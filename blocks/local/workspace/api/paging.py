@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blocks.local.workspace.errors import invalid
@@ -33,7 +33,7 @@ def decode(token: str | None) -> int:
 
 
 def page(
-    arrays: dict[str, Sequence[Any]], position: int, size: int
+    arrays: Mapping[str, Sequence[Any]], position: int, size: int
 ) -> tuple[dict[str, Sequence[Any]], str | None]:
     """Cut a page out of several arrays that are read side by side.
 

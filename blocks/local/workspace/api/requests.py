@@ -163,6 +163,7 @@ class RunGet(Settings):
 
     run_id: Id
     include_history: bool = False
+    include_resolved_values: bool = False
     page_token: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from secrets import token_hex
@@ -31,11 +32,12 @@ class Route:
     """An endpoint.
 
     Attributes:
-        method: ``GET`` or ``POST``.
-        path: Below ``/api/<version>/``.
+        method: Of HTTP.
+        path: Below ``/api/<version>/``; what is in braces is an argument too.
         versions: The versions that have it.
         request: Model of the arguments, be they in the query, in the body or in both.
         handler: Takes the parsed arguments and the version, gives the answer.
+        also: Models of arguments that the handler checks itself, for the API's description.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Route:
     versions: tuple[Version, ...]
     request: type[BaseModel]
     handler: Callable[[Any, Version], Answer]
+    also: tuple[type[BaseModel], ...] = ()
 
 
 def route(
@@ -51,9 +54,10 @@ def route(
     versions: tuple[Version, ...],
     request: type[RequestModel],
     handler: Callable[[RequestModel, Version], Answer],
+    *also: type[BaseModel],
 ) -> Route:
     """Return an endpoint whose handler takes what its request model gives."""
-    return Route(method, path, versions, request, handler)
+    return Route(method, path, versions, request, handler, also)
 
 
 def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
@@ -70,15 +74,19 @@ def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
 
 def _endpoint(item: Route, version: Version) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        parsed = parse(item.request, await _arguments(request))
+        parsed = parse(item.request, {**await request_arguments(request), **request.path_params})
         answer = await run_in_threadpool(item.handler, parsed, version)
         return answer if isinstance(answer, Response) else JSONResponse(dict(answer))
 
     return endpoint
 
 
-async def _arguments(request: Request) -> dict[str, Any]:
-    """Return the arguments of a request; one client sends those of a GET as a JSON body."""
+async def request_arguments(request: Request) -> dict[str, Any]:
+    """Return the arguments of a request; one client sends those of a GET as a JSON body.
+
+    Raises:
+        ApiError: The body is none that the API takes.
+    """
     arguments: dict[str, Any] = dict(request.query_params)
     body = await _body(request)
     content_type = request.headers.get("content-type", "")
@@ -122,6 +130,8 @@ async def _body(request: Request) -> bytes:
 
 def error_response(error: ApiError) -> JSONResponse:
     """Return the response of a refused request, in Databricks' form."""
+    # What clients sent may be in the message; a header takes visible characters only.
+    phrase = re.sub(r"[^ -~]", "?", error.message)[:500]
     return JSONResponse(
         {
             "error_code": error.error_code,
@@ -134,7 +144,7 @@ def error_response(error: ApiError) -> JSONResponse:
             ],
         },
         error.status,
-        {"X-Databricks-Reason-Phrase": error.message.encode("ascii", "replace").decode()[:500]},
+        {"X-Databricks-Reason-Phrase": phrase.strip()},
     )
 
 

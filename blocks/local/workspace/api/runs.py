@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from blocks.local.workspace.api import paging, requests, views
 from blocks.local.workspace.api.jobs import PAGE_SIZE, list_answer, list_limit
+from blocks.local.workspace.api.outputs import output_json
 from blocks.local.workspace.api.routing import JOBS_VERSIONS, Route, Version, route
 from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import invalid
 from blocks.local.workspace.identity import Identity
+from blocks.local.workspace.models import JobSettings
+from blocks.local.workspace.nested import shown_run
 from blocks.local.workspace.pages.notebooks import notebook_document
 from blocks.local.workspace.runs import Attempt, Run
 from blocks.local.workspace.service import RunService
 from blocks.local.workspace.settings import job_settings, one_time_settings
-from blocks.local.workspace.states import Result
+from blocks.local.workspace.specs import TaskKind
 from blocks.local.workspace.store import Store
 
 _MAX_LIST_LIMIT = 25
@@ -29,19 +32,28 @@ class RunsApi:
         engine: Warned when a notebook will soon be run.
         runs: Starts and changes runs.
         identity: Of the workspace.
+        as_read: Gives a run as ``runs/get`` is to show it; a fault may make it older than it is.
     """
 
-    def __init__(self, store: Store, engine: Engine, runs: RunService, identity: Identity) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        runs: RunService,
+        identity: Identity,
+        as_read: Callable[[Run], Run],
+    ) -> None:
         self._store = store
         self._engine = engine
         self._runs = runs
         self._identity = identity
+        self._as_read = as_read
 
     def routes(self) -> list[Route]:
         """Return the endpoints."""
         versions = JOBS_VERSIONS
         return [
-            route("POST", "jobs/runs/submit", versions, requests.Submit, self._submit),
+            route("POST", "jobs/runs/submit", versions, requests.Submit, self._submit, JobSettings),
             route("GET", "jobs/runs/get", versions, requests.RunGet, self._get),
             route("GET", "jobs/runs/list", versions, requests.RunList, self._list),
             route("GET", "jobs/runs/get-output", versions, requests.RunId, self._get_output),
@@ -65,17 +77,29 @@ class RunsApi:
 
     def _get(self, request: requests.RunGet, version: Version) -> Mapping[str, Any]:
         run = self._runs.run_or_owner(request.run_id)
+        resolved = request.include_resolved_values
         if run.run_id != request.run_id:
-            return views.task_run_json(run, run.attempt(request.run_id), self._identity)
+            return self._get_task_run(run, run.attempt(request.run_id), request, version)
+        run = self._as_read(run)
         shown = views.run_json(run, self._identity)
-        arrays = views.run_arrays(run, self._identity)
+        arrays = views.run_arrays(run, self._identity, resolved=resolved)
         if request.include_history:
             arrays["repair_history"] = views.history_json(run)
-        if version != "2.2":
-            return {**shown, **arrays}
-        cut, token = paging.page(arrays, paging.decode(request.page_token), PAGE_SIZE)
-        answer = {**shown, **cut}
-        return answer if token is None else {**answer, "next_page_token": token}
+        return _paged(shown, arrays, request.page_token, version)
+
+    def _get_task_run(
+        self, run: Run, attempt: Attempt, request: requests.RunGet, version: Version
+    ) -> Mapping[str, Any]:
+        resolved = request.include_resolved_values
+        shown = views.task_run_json(
+            shown_run(self._store, run), attempt, self._identity, resolved=resolved
+        )
+        if attempt.task.kind is not TaskKind.FOR_EACH:
+            return shown
+        held = self._store.runs.child(attempt.run_id)
+        iterations = () if held is None else held.attempts
+        arrays = views.iterations_json(run, iterations, self._identity, resolved=resolved)
+        return _paged(shown, arrays, request.page_token, version)
 
     def _list(self, request: requests.RunList, version: Version) -> Mapping[str, Any]:
         if request.active_only and request.completed_only:
@@ -108,28 +132,26 @@ class RunsApi:
             "Retrieving the output of runs with multiple tasks is not supported."
             " Please retrieve the output of each individual task run instead.",
         )
-        answer: dict[str, Any] = {"metadata": views.task_run_json(run, attempt, self._identity)}
-        if not attempt.state.terminal or attempt.state.result not in _WITH_OUTPUT:
-            return answer
-        output = self._store.outputs.get(attempt.run_id)
-        notebook_output: dict[str, Any] = {}
-        if output is not None and output.result is not None:
-            notebook_output = {"result": output.result, "truncated": output.truncated}
-        answer["notebook_output"] = notebook_output
-        if output is not None and output.error:
-            answer |= {"error": output.error, "error_trace": output.error_trace}
-        elif attempt.state.result is Result.FAILED:
-            answer["error"] = attempt.state.message
-        return answer
+        outputs = self._store.outputs
+        output = output_json(
+            attempt,
+            outputs.get(attempt.run_id),
+            outputs.cells(attempt.run_id),
+            self._store.runs.child(attempt.run_id),
+        )
+        shown = shown_run(self._store, run)
+        return {"metadata": views.task_run_json(shown, attempt, self._identity), **output}
 
     def _export(self, request: requests.RunExport, _version: Version) -> Mapping[str, Any]:
         _, attempt = self._task_run(
             request.run_id, "Only the task runs of a run can be exported, one by one."
         )
+        if attempt.task.kind is not TaskKind.NOTEBOOK:
+            raise invalid("Only the runs of notebook tasks can be exported.")
         if request.views_to_export == "DASHBOARDS":
             return {"views": []}
         cells = self._store.outputs.cells(attempt.run_id)
-        path = attempt.task.settings["notebook_task"]["notebook_path"]
+        path = attempt.task.path
         content = notebook_document(path, cells)
         name = path.rpartition("/")[2]
         return {"views": [{"content": content, "name": name, "type": "NOTEBOOK"}]}
@@ -162,5 +184,15 @@ class RunsApi:
         raise invalid(refusal)
 
 
-# What was skipped has left nothing.
-_WITH_OUTPUT = frozenset({Result.SUCCESS, Result.FAILED, Result.TIMEDOUT, Result.CANCELED})
+def _paged(
+    shown: Mapping[str, Any],
+    arrays: Mapping[str, Sequence[Any]],
+    page_token: str,
+    version: Version,
+) -> Mapping[str, Any]:
+    """Add arrays to an answer; only 2.2 cuts them into pages."""
+    if version != "2.2":
+        return {**shown, **arrays}
+    cut, token = paging.page(arrays, paging.decode(page_token), PAGE_SIZE)
+    answer = {**shown, **cut}
+    return answer if token is None else {**answer, "next_page_token": token}

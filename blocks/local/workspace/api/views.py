@@ -8,7 +8,7 @@ from zlib import crc32
 
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.parameters import job_parameters
-from blocks.local.workspace.runs import Attempt, Round, Run
+from blocks.local.workspace.runs import Attempt, Round, Run, RunType
 from blocks.local.workspace.states import as_json
 
 # Settings of a task that its task runs do not repeat.
@@ -42,18 +42,42 @@ def run_json(run: Run, identity: Identity) -> dict[str, Any]:
     return shown
 
 
-def run_arrays(run: Run, identity: Identity) -> dict[str, Sequence[Any]]:
+def run_arrays(run: Run, identity: Identity, *, resolved: bool = False) -> dict[str, Sequence[Any]]:
     """Return the arrays of a run that are paged, but for its history."""
     settings = run.round.settings
     return {
-        "tasks": [task_json(run, attempt, identity) for attempt in _scrambled(run.attempts)],
+        "tasks": [
+            task_json(run, attempt, identity, resolved=resolved)
+            for attempt in _scrambled(run.attempts)
+        ],
         "job_clusters": settings.get("job_clusters", []),
         "job_parameters": job_parameters(settings, run.round.parameters.job),
     }
 
 
-def task_json(run: Run, attempt: Attempt, identity: Identity) -> dict[str, Any]:
-    """Return an attempt as an entry of ``tasks``."""
+def iterations_json(
+    run: Run, iterations: Sequence[Attempt], identity: Identity, *, resolved: bool
+) -> dict[str, Sequence[Any]]:
+    """Return the array of the iterations of a for-each task."""
+    return {
+        "iterations": [
+            task_json(run, attempt, identity, resolved=resolved)
+            for attempt in _scrambled(iterations)
+        ]
+    }
+
+
+def task_json(
+    run: Run, attempt: Attempt, identity: Identity, *, resolved: bool = False
+) -> dict[str, Any]:
+    """Return an attempt as an entry of ``tasks``.
+
+    Args:
+        run: Its run.
+        attempt: The attempt.
+        identity: Of the workspace.
+        resolved: Whether to show its parameters without references too.
+    """
     settings = {k: v for k, v in attempt.task.settings.items() if k not in _NOT_SHOWN}
     executing = attempt.executing or attempt.ended
     shown = {
@@ -70,6 +94,10 @@ def task_json(run: Run, attempt: Attempt, identity: Identity) -> dict[str, Any]:
         "run_duration": _span(attempt.started, attempt.ended),
         **as_json(attempt.state),
     }
+    if attempt.outcome is not None:
+        shown["condition_task"] = {**attempt.task.action, "outcome": attempt.outcome}
+    if resolved and attempt.resolved is not None:
+        shown["resolved_values"] = attempt.resolved
     if attempt.cluster_id is not None:
         shown["cluster_instance"] = {
             "cluster_id": attempt.cluster_id,
@@ -78,9 +106,11 @@ def task_json(run: Run, attempt: Attempt, identity: Identity) -> dict[str, Any]:
     return shown
 
 
-def task_run_json(run: Run, attempt: Attempt, identity: Identity) -> dict[str, Any]:
+def task_run_json(
+    run: Run, attempt: Attempt, identity: Identity, *, resolved: bool = False
+) -> dict[str, Any]:
     """Return an attempt as a run of its own, as ``runs/get`` does for its id."""
-    entry = task_json(run, attempt, identity)
+    entry = task_json(run, attempt, identity, resolved=resolved)
     first = next(other for other in run.attempts if other.task.key == attempt.task.key)
     return {
         **_common(run, identity),
@@ -110,7 +140,7 @@ def _round_json(item: Round, attempts: Sequence[Attempt]) -> dict[str, Any]:
 
 
 def _common(run: Run, identity: Identity) -> Mapping[str, Any]:
-    return {
+    common = {
         "job_id": run.job_id,
         "creator_user_name": identity.user_name,
         "run_as_user_name": identity.user_name,
@@ -118,6 +148,9 @@ def _common(run: Run, identity: Identity) -> Mapping[str, Any]:
         "format": "MULTI_TASK",
         "trigger": "ONE_TIME",
     }
+    if run.run_type is not RunType.JOB_RUN or run.parent is None:
+        return common
+    return {**common, "trigger": "RUN_JOB_TASK", "trigger_info": {"run_id": run.parent}}
 
 
 def _span(start: int, end: int) -> int:

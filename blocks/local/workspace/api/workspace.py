@@ -11,7 +11,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from blocks.local.workspace.api.routing import Answer, Route, Version, route
-from blocks.local.workspace.engine import Engine, now
+from blocks.local.workspace.clock import now
+from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.errors import ApiError, invalid, no_path
 from blocks.local.workspace.models import Settings
 from blocks.local.workspace.store import Store

@@ -16,6 +16,8 @@ from blocks.local.workspace.notebook.contract import (
     Host,
     NotebookFile,
     NotebookOutcome,
+    StorageError,
+    StoredObject,
 )
 
 
@@ -54,11 +56,12 @@ def answer(host: Host, call: Call) -> Answer:
 
     Raises:
         Exception: What the host raised, unless it means something to the notebook (``KeyError``
-            for a thing that does not exist, ``TimeoutError`` for a notebook that took too long).
+            for a thing that does not exist, ``TimeoutError`` for a notebook that took too long,
+            ``StorageError`` for object storage that has failed).
     """
     try:
         return Answer(getattr(host, call.method)(*call.arguments))
-    except (KeyError, TimeoutError) as error:
+    except (KeyError, TimeoutError, StorageError) as error:
         return Answer(error=error)
 
 
@@ -96,6 +99,22 @@ class RemoteHost:
     def set_task_value(self, key: str, value: str) -> None:
         """See `Host.set_task_value`."""
         self._ask("set_task_value", key, value)
+
+    def list_objects(self, uri: str, recurse: bool) -> tuple[StoredObject, ...]:
+        """See `Host.list_objects`."""
+        return cast("tuple[StoredObject, ...]", self._ask("list_objects", uri, recurse))
+
+    def read_object(self, uri: str, max_bytes: int | None) -> bytes:
+        """See `Host.read_object`."""
+        return cast("bytes", self._ask("read_object", uri, max_bytes))
+
+    def write_object(self, uri: str, content: bytes) -> None:
+        """See `Host.write_object`."""
+        self._ask("write_object", uri, content)
+
+    def delete_object(self, uri: str) -> None:
+        """See `Host.delete_object`."""
+        self._ask("delete_object", uri)
 
     def cell_changed(self, cell: CellOutput) -> None:
         """See `Host.cell_changed`."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-NotebookFormat = Literal["SOURCE", "JUPYTER"]
+NotebookFormat = Literal["SOURCE", "JUPYTER", "SCRIPT"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class NotebookFile:
 
     Attributes:
         path: Absolute workspace path, without extension (``/Shared/renewables/join_data``).
-        content: The text: Databricks source format, or ``.ipynb`` JSON.
-        format: Which of the two ``content`` is.
+        content: The text: Databricks source format, ``.ipynb`` JSON, or a plain Python file.
+        format: Which of the three ``content`` is.
     """
 
     path: str
@@ -39,12 +39,18 @@ class NotebookRequest:
         spark_remote: Spark Connect URL (``sc://127.0.0.1:PORT``) of the cluster to attach to.
         context: Facts about the run (``job_id``, ``run_id``, ``task_run_id``, ``task_key`` …),
             for ``dbutils.notebook.entry_point`` and for error texts; all values are strings.
+        arguments: What a Python file finds in ``sys.argv`` after its name.
+        environment: Further environment variables, as the cluster sets them.
+        shell_allowed: Whether ``%sh`` cells run; otherwise they fail.
     """
 
     notebook: NotebookFile
     parameters: Mapping[str, str]
     spark_remote: str
     context: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shell_allowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ class CellOutput:
     Attributes:
         index: Position in the notebook, from 0.
         title: The cell's title, empty when it has none.
-        language: ``python``, ``markdown``, ``sql``, ``pip`` or ``run``; or one that is refused:
-            ``sh``, ``fs``, ``r``, ``scala``.
+        language: ``python``, ``markdown``, ``sql``, ``pip`` or ``run``; ``sh``, which may be
+            refused; or one that always is: ``fs``, ``r``, ``scala``.
         source: The cell's text without ``# MAGIC`` prefixes.
         outputs: What it produced, in order.
         started: Epoch milliseconds, 0 when it never started.
@@ -107,11 +113,31 @@ class NotebookOutcome:
     cells: tuple[CellOutput, ...] = ()
 
 
+class StorageError(OSError):
+    """Object storage has failed, or refuses."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object in object storage, or a folder of objects.
+
+    Attributes:
+        uri: ``s3://bucket/key``; that of a folder ends with ``/``.
+        size: Bytes, 0 for a folder.
+        modified: Epoch milliseconds, 0 for a folder.
+    """
+
+    uri: str
+    size: int
+    modified: int
+
+
 class Host(Protocol):
     """What a running notebook may ask of its workspace.
 
     The methods are called in the workspace's process, on the thread that waits for the notebook.
-    A ``KeyError`` tells the notebook that the thing does not exist.
+    A ``KeyError`` tells the notebook that the thing does not exist, a
+    ``StorageError`` that object storage has failed.
     """
 
     def read_notebook(self, path: str) -> NotebookFile:
@@ -138,6 +164,22 @@ class Host(Protocol):
 
     def set_task_value(self, key: str, value: str) -> None:
         """Store a task value, given as JSON text, under the running task."""
+        ...
+
+    def list_objects(self, uri: str, recurse: bool) -> tuple[StoredObject, ...]:
+        """Return what is at or directly below an ``s3://`` URI; with ``recurse`` all objects."""
+        ...
+
+    def read_object(self, uri: str, max_bytes: int | None) -> bytes:
+        """Return the content of an object, or its beginning."""
+        ...
+
+    def write_object(self, uri: str, content: bytes) -> None:
+        """Write an object."""
+        ...
+
+    def delete_object(self, uri: str) -> None:
+        """Remove an object, if there is one."""
         ...
 
     def cell_changed(self, cell: CellOutput) -> None:

@@ -1,11 +1,14 @@
-"""``dbutils.fs`` on the files of this machine (``/…`` and ``file:/…``)."""
+"""``dbutils.fs`` on the files of this machine (``/…``, ``file:/…``) and on ``s3://``."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from blocks.local.workspace.notebook.contract import Host, StoredObject
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/.*)")
 
@@ -15,7 +18,7 @@ class FileInfo:
     """An entry of ``dbutils.fs.ls``.
 
     Attributes:
-        path: ``file:/…``; that of a folder ends with ``/``.
+        path: ``file:/…`` or ``s3://…``; that of a folder ends with ``/``.
         name: The last part; that of a folder ends with ``/``.
         size: Bytes, 0 for a folder.
         modificationTime: Epoch milliseconds.
@@ -36,46 +39,60 @@ class FileInfo:
 
 
 class FileSystem:
-    """``dbutils.fs``; names, arguments and results are those of Databricks."""
+    """``dbutils.fs``; names, arguments and results are those of Databricks.
+
+    Args:
+        host: Reads and writes object storage, for which a notebook has no credentials.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def ls(self, path: str) -> list[FileInfo]:
         """Return the entries of a folder, or a file itself."""
+        if is_stored(path):
+            return [_stored_info(item) for item in self._stored(path, recurse=False)]
         target = _existing(path)
         entries = sorted(target.iterdir()) if target.is_dir() else [target]
         return [_info(entry) for entry in entries]
 
     def head(self, file: str, max_bytes: int = 65_536) -> str:
         """Return the beginning of a text file."""
-        with _existing(file).open("rb") as stream:
-            return stream.read(max_bytes).decode(errors="replace")
+        return self._read(file, max_bytes).decode(errors="replace")
 
     def put(self, file: str, contents: str, overwrite: bool = False) -> bool:
         """Write a text file."""
-        target = local_path(file)
-        if target.exists() and not overwrite:
+        if not overwrite and self._exists(file):
             raise FileExistsError(f"{file} exists; pass overwrite=True to replace it.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(contents, encoding="utf-8")
+        self._write(file, contents.encode())
         return True
 
     def mkdirs(self, dir: str) -> bool:
-        """Make a folder, and those above it."""
-        local_path(dir).mkdir(parents=True, exist_ok=True)
+        """Make a folder, and those above it; object storage needs none."""
+        if not is_stored(dir):
+            local_path(dir).mkdir(parents=True, exist_ok=True)
         return True
 
     def cp(self, source: str, destination: str, recurse: bool = False) -> bool:
         """Copy a file, or a folder with ``recurse``."""
-        origin = _existing(source)
-        target = _target(origin, destination)
-        if origin.is_dir():
+        if is_stored(source) or is_stored(destination):
+            for origin, target in self._pairs(source, destination, recurse=recurse):
+                self._write(target, self._read(origin, None))
+            return True
+        local = _existing(source)
+        target_path = _target(local, destination)
+        if local.is_dir():
             _require_recurse(source, recurse)
-            shutil.copytree(origin, target, dirs_exist_ok=True)
+            shutil.copytree(local, target_path, dirs_exist_ok=True)
         else:
-            shutil.copy2(origin, target)
+            shutil.copy2(local, target_path)
         return True
 
     def mv(self, source: str, destination: str, recurse: bool = False) -> bool:
         """Move a file, or a folder with ``recurse``."""
+        if is_stored(source) or is_stored(destination):
+            self.cp(source, destination, recurse)
+            return self.rm(source, recurse)
         origin = _existing(source)
         if origin.is_dir():
             _require_recurse(source, recurse)
@@ -84,6 +101,8 @@ class FileSystem:
 
     def rm(self, dir: str, recurse: bool = False) -> bool:
         """Remove a file, or a folder with ``recurse``; return False if there is nothing."""
+        if is_stored(dir):
+            return self._remove_stored(dir, recurse=recurse)
         target = local_path(dir)
         if not target.exists():
             return False
@@ -93,6 +112,84 @@ class FileSystem:
         else:
             target.unlink()
         return True
+
+    def _stored(self, path: str, *, recurse: bool) -> tuple[StoredObject, ...]:
+        try:
+            return self._host.list_objects(path, recurse)
+        except KeyError:
+            raise FileNotFoundError(f"{path} does not exist.") from None
+
+    def _remove_stored(self, path: str, *, recurse: bool) -> bool:
+        try:
+            found = self._stored(path, recurse=True)
+        except FileNotFoundError:
+            return False
+        if not _is_file(found, path):
+            _require_recurse(path, recurse)
+        for item in found:
+            self._host.delete_object(item.uri)
+        return True
+
+    def _exists(self, path: str) -> bool:
+        if not is_stored(path):
+            return local_path(path).exists()
+        try:
+            return _is_file(self._stored(path, recurse=False), path)
+        except FileNotFoundError:
+            return False
+
+    def _read(self, path: str, max_bytes: int | None) -> bytes:
+        if not is_stored(path):
+            with _existing(path).open("rb") as stream:
+                return stream.read(max_bytes)
+        try:
+            return self._host.read_object(path, max_bytes)
+        except KeyError:
+            raise FileNotFoundError(f"{path} does not exist.") from None
+
+    def _write(self, path: str, content: bytes) -> None:
+        if is_stored(path):
+            try:
+                self._host.write_object(path, content)
+            except KeyError:
+                raise FileNotFoundError(f"The bucket of {path} does not exist.") from None
+            return
+        target = local_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+    def _pairs(self, source: str, destination: str, *, recurse: bool) -> Iterator[tuple[str, str]]:
+        """Yield what is to be copied to where, when one of the two is in object storage."""
+        if is_stored(source):
+            files = [item.uri for item in self._stored(source, recurse=True)]
+            single = files == [source]
+        else:
+            top = _existing(source)
+            single = top.is_file()
+            files = [str(top)] if single else [str(f) for f in top.rglob("*") if f.is_file()]
+            source = str(top)
+        if single:
+            name = source.rpartition("/")[2] if destination.endswith("/") else ""
+            yield source, destination + name
+            return
+        _require_recurse(source, recurse)
+        for file in files:
+            yield file, f"{destination.rstrip('/')}/{file.removeprefix(source).lstrip('/')}"
+
+
+def is_stored(path: str) -> bool:
+    """Return whether a path is in object storage."""
+    return path.startswith("s3://")
+
+
+def _is_file(found: Sequence[StoredObject], path: str) -> bool:
+    return [item.uri for item in found] == [path]
+
+
+def _stored_info(item: StoredObject) -> FileInfo:
+    end = "/" if item.uri.endswith("/") else ""
+    name = item.uri.rstrip("/").rpartition("/")[2]
+    return FileInfo(item.uri, name + end, item.size, item.modified)
 
 
 def local_path(path: str) -> Path:
@@ -105,7 +202,7 @@ def local_path(path: str) -> Path:
     if scheme and scheme[1] != "file":
         raise ValueError(
             f"dbutils.fs of the local workspace has no {scheme[1]}: file system ({path}); "
-            "use spark.read and DataFrame.write, or a path that starts with file:/."
+            "use a path that starts with file:/ or s3://."
         )
     local = re.sub("^/+", "/", scheme[2]) if scheme else path
     if not local.startswith("/"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+import subprocess
+import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -47,6 +49,8 @@ class Kernel:
         self, request: NotebookRequest, host: Host, spark: SparkSession, folder: Path
     ) -> None:
         self._notebook = request.notebook
+        self._is_script = request.notebook.format == "SCRIPT"
+        self._shell_allowed = request.shell_allowed
         self._host = host
         self._spark = spark
         self._redact = Redactor()
@@ -56,6 +60,9 @@ class Kernel:
         self._running = [request.notebook.path]
         self._dbutils = DBUtils(request, host, self._redact, self._forget_variables)
         self._define_globals()
+        if self._is_script:
+            sys.argv = [request.notebook.path, *request.arguments]
+            self._shell.user_ns["__file__"] = request.notebook.path
         magics = self._shell.magics_manager
         magics.register_function(self._magic_run, magic_name="run")
         magics.register_function(self._magic_pip, magic_name="pip")
@@ -119,8 +126,12 @@ class Kernel:
             case "markdown":
                 self._recorder.bundle({"text/markdown": cell.body})
                 return None
+            case "python" if self._is_script:
+                return self._shell.run_script(cell.source, self._notebook.path)
             case "python":
                 return self._shell.run_source(cell.body, name)
+            case "sh" if self._shell_allowed:
+                return self._run_shell(cell.body)
             case "pip" | "run":
                 return self._shell.run_source(cell.source, name)
             case "sql":
@@ -137,6 +148,21 @@ class Kernel:
             self._display.display(frame)
         except Exception as error:  # noqa: BLE001 - whatever the engine says fails the cell
             return error
+        return None
+
+    def _run_shell(self, text: str) -> Exception | None:
+        """``%sh``: what fails in it fails the cell with ``%sh -e`` only, as in the cloud."""
+        options, _, script = text.partition("\n") if text.startswith("-e") else ("", "", text)
+        command = ["bash", *options.split(), "-c", script]
+        try:
+            done = subprocess.run(  # noqa: S603 (the notebook's own script, where it is allowed)
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            )
+        except OSError as error:
+            return error
+        self._recorder.text(STDOUT, done.stdout.decode(errors="replace"))
+        if options and done.returncode:
+            return subprocess.CalledProcessError(done.returncode, "%sh -e")
         return None
 
     def _magic_run(self, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -102,6 +103,23 @@ class NotebookShell(InteractiveShell):
         result = self.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]  # IPython's
         error: BaseException | None = result.error_before_exec or result.error_in_exec
         return error
+
+    def run_script(self, source: str, name: str) -> BaseException | None:
+        """Run a Python file, which has no magics and may end with ``sys.exit``.
+
+        Args:
+            source: Python.
+            name: How a trace names the file.
+        """
+        self.compile.cell_names.add(name)
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        try:
+            exec(compile(source, name, "exec"), self.user_ns)  # noqa: S102 (the task's own code)
+        except SystemExit as left:
+            return None if left.code in {None, 0} else left
+        except BaseException as error:  # noqa: BLE001 (whatever ends the file fails the task)
+            return error
+        return None
 
     def showtraceback(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in IPython
         """Show nothing: `failure` describes a failed cell."""

@@ -58,11 +58,13 @@ def parse(file: NotebookFile) -> tuple[Cell, ...]:
 
     The source format is the one that Databricks exports: a header line, cells apart by
     ``# COMMAND ----------``, an optional ``# DBTITLE 1,…`` line, and ``# MAGIC`` before each line
-    that is not plain Python.
+    that is not plain Python. A plain Python file is one cell.
 
     Raises:
         NotebookFormatError: If the text is not in the format that ``file`` says it is in.
     """
+    if file.format == "SCRIPT":
+        return (Cell("", "python", file.content),)
     if file.format == "JUPYTER":
         return _parse_jupyter(file)
     return _parse_source(file)

@@ -39,6 +39,7 @@ def run(request: NotebookRequest, connection: Connection[Any, Any], folder: Path
     environment = notebook_environment(os.environ, request.spark_remote)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ.update(request.environment)
     os.chdir(folder)
     _silence_descriptors()
     host = RemoteHost(connection)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from blocks.local.workspace.specs import Operator, TaskKind, TaskSpec, task_spec
 from blocks.local.workspace.states import LifeCycle, Result, State
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
-_ROW_HEIGHT, _FRAME_PADDING, _MAX_FRAME_HEIGHT, _PLAIN_FRAME_HEIGHT = 30, 24, 440, 220
+_ROW_HEIGHT, _FRAME_PADDING, _MAX_FRAME_HEIGHT, _PLAIN_FRAME_HEIGHT = 23, 20, 440, 220
+_SIGNS = {
+    Operator.EQUAL_TO: "=",
+    Operator.NOT_EQUAL: "≠",
+    Operator.GREATER_THAN: ">",
+    Operator.GREATER_THAN_OR_EQUAL: "≥",
+    Operator.LESS_THAN: "<",
+    Operator.LESS_THAN_OR_EQUAL: "≤",
+}
 
 _GOOD = frozenset({Result.SUCCESS})
 _BAD = frozenset({Result.FAILED, Result.TIMEDOUT, Result.UPSTREAM_FAILED})
@@ -54,6 +65,35 @@ def state_class(state: State) -> str:
     if state.result is Result.UPSTREAM_FAILED:
         return "blocked"
     return "bad" if state.result in _BAD else "neutral"
+
+
+def work(task: TaskSpec) -> str:
+    """Return what a task does: the path of its notebook, its condition, the job that it runs."""
+    action = task.action
+    match task.kind:
+        case TaskKind.CONDITION:
+            return f"{action['left']} {_SIGNS[Operator(action['op'])]} {action['right']}"
+        case TaskKind.RUN_JOB:
+            return f"job {action['job_id']}"
+        case TaskKind.FOR_EACH:
+            return f"{work(task_spec(action['task']))}, for each of {action['inputs']}"
+        case _:
+            return task.path
+
+
+def parameters(resolved: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Give names and values of the parameters that an attempt got, however they are nested.
+
+    Args:
+        resolved: ``resolved_values`` of the attempt.
+    """
+    for name, value in (resolved or {}).items():
+        if isinstance(value, Mapping):
+            yield from parameters(value)
+        elif isinstance(value, list):
+            yield name, ", ".join(map(str, value))
+        else:
+            yield name, str(value)
 
 
 def markdown(text: str) -> Markup:

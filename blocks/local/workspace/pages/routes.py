@@ -10,12 +10,13 @@ from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from blocks.local.workspace.engine import now
+from blocks.local.workspace.clock import now
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.pages.graph import BOX_HEIGHT, BOX_WIDTH, layout
 from blocks.local.workspace.pages.templating import TEMPLATES
 from blocks.local.workspace.parameters import job_parameters
 from blocks.local.workspace.runs import Attempt, Run
+from blocks.local.workspace.specs import task_specs
 from blocks.local.workspace.store import Store
 
 _RUNS_SHOWN = 50
@@ -81,7 +82,7 @@ class Pages:
             deleted=job is None,
             settings=settings,
             runs=runs,
-            task_keys=[task["task_key"] for task in settings.get("tasks", ())],
+            tasks=task_specs(settings).values(),
             alive=_any_alive(runs),
         )
 
@@ -110,6 +111,7 @@ class Pages:
             graph=layout({key: attempt.task.depends_on for key, attempt in latest.items()}),
             box={"width": BOX_WIDTH, "height": BOX_HEIGHT},
             failed=failed,
+            kept=_kept(run),
             parameters=job_parameters(run.round.settings, run.round.parameters.job),
             alive=not run.state.terminal,
             now=now(),
@@ -123,9 +125,20 @@ class Pages:
             siblings=[item for item in run.attempts if item.task.key == attempt.task.key],
             output=self._store.outputs.get(attempt.run_id),
             cells=self._store.outputs.cells(attempt.run_id),
+            started=self._store.runs.child(attempt.run_id),
             alive=not attempt.state.terminal,
             now=now(),
         )
+
+
+def _kept(run: Run) -> set[tuple[str, int]]:
+    """Return the tasks, with the rounds' positions, whose success a repair kept."""
+    return {
+        (attempt.task.key, position)
+        for attempt in run.attempts
+        if attempt.state.result == "SUCCESS"
+        for position in range(attempt.round + 1, len(run.rounds))
+    }
 
 
 def _any_alive(runs: list[Run]) -> bool:

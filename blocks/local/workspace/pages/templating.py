@@ -18,6 +18,8 @@ TEMPLATES.filters.update(
     duration=formatting.duration,
     state_name=formatting.state_name,
     state_class=formatting.state_class,
+    work=formatting.work,
+    parameters=formatting.parameters,
     markdown=formatting.markdown,
     frame_height=formatting.frame_height,
 )

@@ -9,7 +9,9 @@ from blocks.local.workspace.store.database import Database
 from blocks.local.workspace.store.jobs import Jobs
 from blocks.local.workspace.store.objects import Objects
 from blocks.local.workspace.store.outputs import Outputs
+from blocks.local.workspace.store.permissions import Permissions
 from blocks.local.workspace.store.runs import Runs
+from blocks.local.workspace.store.secrets import Secrets
 
 
 class Store:
@@ -20,6 +22,8 @@ class Store:
         runs: Runs, rounds, attempts and idempotency tokens.
         outputs: What notebooks left behind.
         objects: Folders, notebooks and files.
+        secrets: Scopes and their secrets.
+        permissions: Grants on jobs.
 
     Args:
         path: The database file; it is made if it does not exist.
@@ -31,6 +35,8 @@ class Store:
         self.runs = Runs(self._database)
         self.outputs = Outputs(self._database)
         self.objects = Objects(self._database)
+        self.secrets = Secrets(self._database)
+        self.permissions = Permissions(self._database)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Keep everybody else out while something is read, decided and written."""

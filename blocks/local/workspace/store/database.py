@@ -14,7 +14,7 @@ SqlValue = str | int | float | bytes | None
 
 # Also at the end of the schema. Ids are large, as in the cloud, so that a client that cuts them to
 # 32 bits fails here too.
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 BEGIN;
 CREATE TABLE job (
@@ -26,6 +26,7 @@ CREATE TABLE job (
 CREATE INDEX job_by_name ON job (name);
 
 -- active: 1 until the run has ended; queued runs are active too.
+-- parent: the task run that started it.
 CREATE TABLE run (
     run_id INTEGER PRIMARY KEY,
     job_id INTEGER NOT NULL,
@@ -35,9 +36,11 @@ CREATE TABLE run (
     ended INTEGER NOT NULL,
     active INTEGER NOT NULL,
     stop TEXT,
-    state TEXT NOT NULL
+    state TEXT NOT NULL,
+    parent INTEGER
 ) STRICT;
 CREATE INDEX run_by_job ON run (job_id, active);
+CREATE INDEX run_by_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_active ON run (active) WHERE active = 1;
 
 -- The original run (round 0) and its repairs, each with the settings and parameters it used.
@@ -67,7 +70,9 @@ CREATE TABLE attempt (
     ended INTEGER NOT NULL,
     stop TEXT,
     ending TEXT,
-    cluster_id TEXT
+    cluster_id TEXT,
+    resolved TEXT,
+    outcome TEXT
 ) STRICT;
 CREATE INDEX attempt_by_run ON attempt (run_id);
 
@@ -113,9 +118,30 @@ CREATE TABLE object (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX object_by_parent ON object (parent);
 
+CREATE TABLE secret_scope (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secret (
+    scope TEXT NOT NULL REFERENCES secret_scope ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
+
+-- One row for each principal: who it is, as the API names it, and its level.
+CREATE TABLE job_permission (
+    job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    level TEXT NOT NULL,
+    PRIMARY KEY (job_id, kind, principal)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sequence (last INTEGER NOT NULL) STRICT;
 INSERT INTO sequence VALUES (100000000000000);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
 

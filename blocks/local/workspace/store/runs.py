@@ -28,7 +28,7 @@ class Runs:
         """Store a new run with its rounds and attempts."""
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 run.run_id,
                 run.job_id,
                 run.run_type,
@@ -38,6 +38,7 @@ class Runs:
                 not run.state.terminal,
                 run.stop,
                 _dump_state(run.state),
+                run.parent,
             )
             for item in run.rounds:
                 self.add_round(run.run_id, item)
@@ -61,7 +62,7 @@ class Runs:
     def add_attempts(self, run_id: int, attempts: Iterable[Attempt]) -> None:
         """Store further attempts of a run."""
         self._database.execute_many(
-            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
             [
                 (
                     attempt.run_id,
@@ -109,6 +110,17 @@ class Runs:
             attempt.run_id,
         )
 
+    def set_resolved(
+        self, task_run_id: int, resolved: Mapping[str, Any], outcome: str | None = None
+    ) -> None:
+        """Store the parameters that an attempt got, and what a condition task came to."""
+        self._database.execute(
+            "UPDATE attempt SET resolved = ?, outcome = ? WHERE task_run_id = ?",
+            json.dumps(resolved),
+            outcome,
+            task_run_id,
+        )
+
     def get(self, run_id: int) -> Run | None:
         """Return a run, or None."""
         with self._database.transaction():
@@ -119,6 +131,14 @@ class Runs:
         """Return the id of the run that a task run belongs to, or None."""
         row = self._database.row("SELECT run_id FROM attempt WHERE task_run_id = ?", task_run_id)
         return None if row is None else int(row["run_id"])
+
+    def child(self, task_run_id: int) -> Run | None:
+        """Return the latest run that a task run started, or None."""
+        with self._database.transaction():
+            row = self._database.row(
+                "SELECT * FROM run WHERE parent = ? ORDER BY run_id DESC", task_run_id
+            )
+            return None if row is None else self._run(row)
 
     def delete(self, run_id: int) -> None:
         """Remove a run with all that belongs to it."""
@@ -145,7 +165,7 @@ class Runs:
         skip: int,
         limit: int,
     ) -> list[Run]:
-        """Return runs, newest first.
+        """Return runs, newest first; those that hold iterations are left out.
 
         Args:
             job_id: Only runs of this job.
@@ -164,7 +184,7 @@ class Runs:
             "started <= ?": started_to,
         }
         given = {sql: value for sql, value in conditions.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)}" if given else ""
+        where = f"WHERE {' AND '.join([_LISTED, *given])}"
         with self._database.transaction():
             rows = self._database.rows(
                 f"SELECT * FROM run {where} ORDER BY run_id DESC LIMIT ? OFFSET ?",  # noqa: S608 (fixed texts)
@@ -200,7 +220,11 @@ class Runs:
             rounds=tuple(_round(item) for item in rounds),
             attempts=tuple(_attempt(item) for item in attempts),
             stop=_stop(row["stop"]),
+            parent=row["parent"],
         )
+
+
+_LISTED = f"run_type != '{RunType.FOR_EACH}'"
 
 
 def _changeable(attempt: Attempt) -> tuple[Any, ...]:
@@ -242,6 +266,8 @@ def _attempt(row: sqlite3.Row) -> Attempt:
         stop=_stop(row["stop"]),
         ending=None if row["ending"] is None else _load_state(row["ending"]),
         cluster_id=row["cluster_id"],
+        resolved=None if row["resolved"] is None else json.loads(row["resolved"]),
+        outcome=row["outcome"],
     )
 
 

@@ -8,10 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from blocks.local.workspace.testing import RunningWorkspace, running_workspace, workspace
+from blocks.local.workspace.testing import (
+    RunningWorkspace,
+    running_workspace,
+    workspace,
+    workspace_options,
+)
 from tests.blocks.local.workspace.fake import Bench
 
-__all__ = ["workspace"]
+__all__ = ["workspace", "workspace_options"]
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blocks.local.workspace.engine import Engine, now
+from blocks.local.workspace.clock import now
+from blocks.local.workspace.engine import Engine
 from blocks.local.workspace.executor import Cluster, Notebook
+from blocks.local.workspace.faults.book import FaultBook
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.notebook.contract import (
     CellOutput,
@@ -24,6 +26,7 @@ from blocks.local.workspace.notebook.contract import (
     NotebookRequest,
     Output,
 )
+from blocks.local.workspace.options import Options
 from blocks.local.workspace.repair import RepairChoice
 from blocks.local.workspace.runs import Parameters, Run
 from blocks.local.workspace.service import RunService
@@ -127,10 +130,17 @@ class Bench:
 
     @classmethod
     @contextmanager
-    def on(cls, database: Path, switches: Switches | None = None) -> Iterator[Bench]:
+    def on(
+        cls,
+        database: Path,
+        switches: Switches | None = None,
+        faults: FaultBook | None = None,
+        options: Options | None = None,
+    ) -> Iterator[Bench]:
         store = Store(database)
         executor = ScriptedExecutor()
-        engine = Engine(store, executor, IDENTITY)
+        due_fault = (faults or FaultBook()).for_task
+        engine = Engine(store, executor, IDENTITY, due_fault=due_fault, options=options)
         engine.start()
         try:
             yield cls(store, engine, RunService(store, engine, switches or Switches()), executor)

@@ -83,6 +83,14 @@ class TestRequests:
     def test_bodies_that_are_no_json_object(self, client: httpx.Client, body: bytes) -> None:
         assert refused(client.post("/api/2.2/jobs/create", content=body))[1] == "MALFORMED_REQUEST"
 
+    def test_what_clients_sent_may_be_in_the_message_of_an_error(
+        self, client: httpx.Client
+    ) -> None:
+        query = {"path": "/a\r\nX-Header: \0\u20ac "}
+        answer = client.get("/api/2.0/workspace/get-status", params=query)
+        assert refused(answer)[0] == 404
+        assert "x-header" not in answer.headers
+
     def test_too_large_a_body(self, client: httpx.Client) -> None:
         answer = client.post("/api/2.2/jobs/create", content=b" " * (10 * 1024 * 1024 + 1))
         assert refused(answer)[0] == 413

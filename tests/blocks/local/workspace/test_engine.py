@@ -201,9 +201,9 @@ def test_task_values_reach_later_tasks_by_reference(bench: Bench) -> None:
     [
         ({"notebook_path": "/gone"}, "RESOURCE_NOT_FOUND", 'access the notebook "/gone"'),
         (
-            {"notebook_path": "/a", "base_parameters": {"x": "{{tasks.z.values.v}}"}},
+            {"notebook_path": "/a", "base_parameters": {"x": "{{tasks.a.values.v}}"}},
             "INVALID_RUN_CONFIGURATION",
-            "tasks.z.values.v",
+            "tasks.a.values.v",
         ),
     ],
 )

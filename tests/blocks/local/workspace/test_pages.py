@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.local.workspace.app import make_app
+from blocks.local.workspace.faults.book import FaultBook
 from blocks.local.workspace.notebook.contract import CellOutput, NotebookOutcome, Output
-from blocks.local.workspace.pages.formatting import duration
+from blocks.local.workspace.pages.formatting import duration, parameters, work
 from blocks.local.workspace.pages.graph import BOX_HEIGHT, BOX_WIDTH, layout
 from blocks.local.workspace.pages.notebooks import notebook_document
+from blocks.local.workspace.specs import task_spec
 from blocks.local.workspace.switches import Switches
 from tests.blocks.local.workspace.fake import IDENTITY, Bench, job, task
 
@@ -25,7 +28,15 @@ class Pages:
     """The application of a bench, asked without a network."""
 
     def __init__(self, bench: Bench) -> None:
-        self.app = make_app(bench.store, bench.engine, IDENTITY, "secret-token", Switches())
+        self.app = make_app(
+            bench.store,
+            bench.engine,
+            IDENTITY,
+            "secret-token",
+            Switches(),
+            FaultBook(),
+            side_api=False,
+        )
 
     def get(self, path: str) -> httpx.Response:
         async def ask() -> httpx.Response:
@@ -135,6 +146,38 @@ def test_styles_and_script_are_served(pages: Pages) -> None:
 )
 def test_durations(milliseconds: int, text: str) -> None:
     assert duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ({"notebook_task": {"notebook_path": "/load"}}, "/load"),
+        ({"spark_python_task": {"python_file": "/etl.py"}}, "/etl.py"),
+        ({"condition_task": {"op": "NOT_EQUAL", "left": "a", "right": "b"}}, "a ≠ b"),
+        ({"run_job_task": {"job_id": 7}}, "job 7"),
+        (
+            {
+                "for_each_task": {
+                    "inputs": "[1, 2]",
+                    "task": {"task_key": "one", "notebook_task": {"notebook_path": "/load"}},
+                }
+            },
+            "/load, for each of [1, 2]",
+        ),
+    ],
+)
+def test_what_tasks_do(action: dict[str, Any], text: str) -> None:
+    assert work(task_spec({"task_key": "a", **action})) == text
+
+
+def test_parameters_of_every_kind_are_listed() -> None:
+    resolved = {"run_job_task": {"job_parameters": {"p": "1"}, "python_params": ["x", "y"]}}
+    assert dict(parameters(resolved)) == {"p": "1", "python_params": "x, y"}
+    assert dict(parameters({"condition_task": {"left": "a", "right": "b"}})) == {
+        "left": "a",
+        "right": "b",
+    }
+    assert list(parameters(None)) == []
 
 
 @given(st.data())

@@ -11,10 +11,10 @@ from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.parameters import job_parameters, notebook_parameters
 from blocks.local.workspace.references import UnknownReferenceError, reference_values, resolve
 from blocks.local.workspace.runs import Attempt, Parameters, Round, Run, RunType
-from blocks.local.workspace.specs import TaskSpec, task_spec
+from blocks.local.workspace.specs import task_spec
 
-LOAD = Attempt(10, TaskSpec("load"), 0, 0, states.SUCCEEDED)
 NOTEBOOK = {"task_key": "use", "notebook_task": {"notebook_path": "/n"}}
+LOAD = Attempt(10, task_spec({**NOTEBOOK, "task_key": "load"}), 0, 0, states.SUCCEEDED)
 USE = Attempt(11, task_spec(NOTEBOOK), 2, 1, states.PENDING)
 ROUNDS = tuple(
     Round(position, None, states.PENDING, {}, Parameters(), 0, 0) for position in range(2)

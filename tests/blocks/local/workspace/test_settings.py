@@ -76,7 +76,8 @@ def checked(*tasks: dict[str, Any], **settings: Any) -> dict[str, Any]:
         (
             {"tasks": [{"task_key": "a", "spark_jar_task": {"main_class_name": "x"}}]},
             "INVALID_PARAMETER_VALUE",
-            "Task 'a' is a spark_jar_task; the local workspace runs notebook_task only.",
+            "Task 'a' is a spark_jar_task; the local workspace runs notebook_task,"
+            " spark_python_task, condition_task, run_job_task, for_each_task only.",
         ),
         (
             {"tasks": [{"task_key": "a"}]},

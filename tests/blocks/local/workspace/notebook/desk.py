@@ -10,9 +10,11 @@ from blocks.local.workspace.notebook.contract import (
     NotebookFile,
     NotebookOutcome,
     NotebookRequest,
+    StoredObject,
 )
 from blocks.local.workspace.notebook.process import NotebookProcess
 from blocks.local.workspace.notebook.source import HEADER
+from blocks.local.workspace.storage import ObjectStorage, s3_client
 
 JOB = {"job_id": "11", "run_id": "22", "task_run_id": "33", "task_key": "join_data"}
 
@@ -33,6 +35,7 @@ class Desk:
         task_values: JSON text by task key and key.
         context: Of the requests.
         changes: The cells that were announced, in order.
+        storage: Object storage.
     """
 
     spark_remote: str
@@ -41,6 +44,7 @@ class Desk:
     task_values: dict[tuple[str, str], str] = field(default_factory=dict)
     context: dict[str, str] = field(default_factory=lambda: dict(JOB))
     changes: list[CellOutput] = field(default_factory=list)
+    storage: ObjectStorage = field(default_factory=lambda: ObjectStorage(s3_client))
 
     def process(self, *cells: str, **parameters: str) -> NotebookProcess:
         """Return a notebook of these cells, not started."""
@@ -80,6 +84,18 @@ class Desk:
 
     def set_task_value(self, key: str, value: str) -> None:
         self.task_values[self.context["task_key"], key] = value
+
+    def list_objects(self, uri: str, recurse: bool) -> tuple[StoredObject, ...]:
+        return self.storage.list(uri, recurse=recurse)
+
+    def read_object(self, uri: str, max_bytes: int | None) -> bytes:
+        return self.storage.read(uri, max_bytes)
+
+    def write_object(self, uri: str, content: bytes) -> None:
+        self.storage.write(uri, content)
+
+    def delete_object(self, uri: str) -> None:
+        self.storage.delete(uri)
 
     def cell_changed(self, cell: CellOutput) -> None:
         self.changes.append(cell)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 
+from blocks.local.object_store import ObjectStore
 from blocks.local.workspace.notebook.filesystem import FileSystem
+from blocks.local.workspace.storage import ObjectStorage
+from tests.blocks.local.workspace.notebook.desk import Desk, printed
 
 
 def test_files_are_written_copied_moved_and_removed(tmp_path: Path) -> None:
-    fs, root = FileSystem(), f"file:{tmp_path}"
+    fs, root = FileSystem(Desk("")), f"file:{tmp_path}"
     fs.mkdirs(f"{root}/a/b")
     fs.put(f"{root}/a/x.txt", "hello")
     fs.cp(f"{root}/a/x.txt", f"{root}/a/b/")
@@ -36,7 +41,6 @@ def test_files_are_written_copied_moved_and_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda fs, _: fs.ls("s3://bucket/x"), ValueError, "has no s3: file system"),
         (lambda fs, _: fs.ls("dbfs:/x"), ValueError, "has no dbfs: file system"),
         (lambda fs, _: fs.head("x.txt"), ValueError, "needs an absolute path, not 'x.txt'"),
         (lambda fs, root: fs.ls(f"{root}/none"), FileNotFoundError, "none does not exist"),
@@ -55,5 +59,69 @@ def test_what_is_refused_changes_nothing(
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(error, match=message):
-        call(FileSystem(), f"file:{tmp_path}")
+        call(FileSystem(Desk("")), f"file:{tmp_path}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.fixture
+def storage(object_store: ObjectStore) -> ObjectStorage:
+    return ObjectStorage(
+        lambda: boto3.client(
+            "s3",
+            endpoint_url=object_store.endpoint,
+            aws_access_key_id=object_store.access_key,
+            aws_secret_access_key=object_store.secret_key,
+            region_name=object_store.region,
+        )
+    )
+
+
+def test_object_storage_is_read_and_written_by_the_workspace(
+    storage: ObjectStorage, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    fs, root = FileSystem(Desk("", storage=storage)), f"s3://{object_store.bucket}/fs"
+    fs.mkdirs(f"{root}/a")
+    fs.put(f"{root}/a/x.txt", "hello")
+    with pytest.raises(FileExistsError):
+        fs.put(f"{root}/a/x.txt", "again")
+    fs.put(f"{root}/a/x.txt", "hello!", overwrite=True)
+    assert fs.head(f"{root}/a/x.txt", 4) == "hell"
+    fs.cp(f"{root}/a/x.txt", f"{root}/c/")
+    fs.cp(f"{root}/c/x.txt", f"file:{tmp_path}/local/z.txt")
+    fs.cp(f"file:{tmp_path}/local", f"{root}/c", recurse=True)
+    fs.mv(f"{root}/c/z.txt", f"{root}/y.txt")
+    assert [(item.path, item.name, item.size) for item in fs.ls(root)] == [
+        (f"{root}/a/", "a/", 0),
+        (f"{root}/c/", "c/", 0),
+        (f"{root}/y.txt", "y.txt", 6),
+    ]
+    (file,) = fs.ls(f"{root}/y.txt")
+    assert (file.isFile(), file.modificationTime > 0) == (True, True)
+    with pytest.raises(IsADirectoryError):
+        fs.rm(root)
+    assert fs.rm(root, recurse=True)
+    assert not fs.rm(root, recurse=True)
+    with pytest.raises(FileNotFoundError):
+        fs.ls(f"{root}/none")
+
+
+def test_a_notebook_reaches_object_storage_without_credentials(
+    desk: Desk, storage: ObjectStorage, object_store: ObjectStore
+) -> None:
+    desk.storage = storage
+    uri = f"s3://{object_store.bucket}/notebook.txt"
+    cells = (
+        f"dbutils.fs.put({uri!r}, 'kept', True)\nprint(dbutils.fs.head({uri!r}))",
+        "import os\nprint([name for name in os.environ if name.startswith('AWS')])",
+    )
+    assert printed(desk.run(*cells)).splitlines()[-2:] == ["kept", "[]"]
+
+
+def test_a_store_that_does_not_answer_is_an_error_of_the_notebook(desk: Desk) -> None:
+    nowhere = {"endpoint_url": "http://127.0.0.1:9", "region_name": "x"}
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    config = Config(retries={"max_attempts": 0})
+    desk.storage = ObjectStorage(lambda: boto3.client("s3", config=config, **nowhere, **keys))
+    outcome = desk.run("dbutils.fs.ls('s3://bucket/x')")
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("StorageError: s3://bucket/x: Could not connect")
