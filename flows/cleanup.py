@@ -17,6 +17,7 @@ from flows.databricks import DatabricksRunFailedError
 from flows.object_storage import (
     COUNTRY_SUBSET,
     JOINED_DATA,
+    STAGES,
     TRANSFORMED_DATA,
     RunFolders,
     delete_folders,
@@ -25,7 +26,6 @@ from flows.temporary_tables import drop_tables
 
 T = TypeVar("T")
 
-STAGES = (COUNTRY_SUBSET, JOINED_DATA, TRANSFORMED_DATA)
 # Which Databricks task writes which stage.
 _WRITTEN_BY = {"join_data": JOINED_DATA, "transform_data": TRANSFORMED_DATA}
 

@@ -1,12 +1,15 @@
 """Drives one Databricks job run from within a flow: start or adopt, watch, repair, cancel."""
 
+import json
+import random
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
 from prefect import Flow, runtime
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.futures import PrefectFuture
@@ -17,19 +20,24 @@ from blocks.databricks import (
     DatabricksError,
     DatabricksJob,
     DatabricksRun,
+    JobBusyError,
     NoRepair,
     Outcome,
+    RepairPlan,
     RepairPolicy,
     RunState,
     TaskAttempt,
     TaskFailure,
+    differences,
+    make_receipt,
     plan_repair,
 )
 from flows.connections import Connections
 from flows.mirrors import Mirrors
 
-# The flow run's label that names its Databricks run; every process can read it.
+# Labels of the flow run that name its Databricks run; every process can read them.
 _RUN_LABEL = "databricks.run_id"
+_SETTINGS_LABEL = "databricks.job_settings"
 
 
 class DatabricksRunFailedError(DatabricksError):
@@ -100,18 +108,28 @@ def run_job(
         DatabricksRunFailedError: The run ended without success.
         DatabricksError: The run could not be started, watched or repaired; it was cancelled.
     """
-    logger = get_run_logger()
     with _start_or_adopt(job, parameters) as run, Mirrors(after) as mirrors:
         repaired: list[str] = []
         repairs_before = run.state.repairs
+        # Why attempts failed, by run id; what happened before a restart counts as well.
+        errors = {each.run_id: run.failure(each).error for each in run.state.causes}
         try:
-            _remember(run, job.job_name)
+            started_with = _remember(run, job.job_name)
             while True:
-                _watch(run, mirrors)
-                plan = plan_repair(run.state, policy, repairs_before)
+                errors |= _watch(run, mirrors)
+                plan = plan_repair(
+                    run.state,
+                    policy,
+                    errors=errors,
+                    repairs_before=repairs_before,
+                    jitter=random.random(),  # noqa: S311  # no secret
+                )
                 if isinstance(plan, NoRepair):
                     break
-                logger.warning("Repairing run %d: %s", run.run_id, ", ".join(plan.task_keys))
+                if drift := _drift(run, started_with, policy):
+                    plan = NoRepair(drift)
+                    break
+                started_with = _prepare(run, plan, started_with)
                 mirrors.repair(run, plan)
                 repaired += plan.task_keys
         except BaseException:
@@ -120,6 +138,8 @@ def run_job(
         if not run.state.outcome.ok:
             failures = [run.failure(attempt) for attempt in run.state.causes]
             raise DatabricksRunFailedError(run.state, plan.reason, failures)
+        if run.state.repairs:
+            _give_receipt(run.state, policy.price_per_hour)
         return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
 
 
@@ -176,23 +196,83 @@ def _adopt(job: DatabricksJob, run_id: int, parameters: Mapping[str, str]) -> Da
     return run
 
 
-def _remember(run: DatabricksRun, job_name: str) -> None:
-    """Note the job run in the flow run's labels, and show where it is."""
+def _remember(run: DatabricksRun, job_name: str) -> Mapping[str, Any]:
+    """Note the job run in the flow run's labels, show where it is, and return its settings.
+
+    Returns:
+        The job's settings as they were when the run started, also if that was before a restart.
+    """
+    flow_run_id = UUID(runtime.flow_run.id)
     url = run.state.run_page_url
     get_run_logger().info("Databricks run %d: %s", run.run_id, url)
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(UUID(runtime.flow_run.id), {_RUN_LABEL: run.run_id})
+        labels = client.read_flow_run(flow_run_id).labels
+        if labels.get(_RUN_LABEL) == run.run_id:
+            settings: dict[str, Any] = json.loads(str(labels[_SETTINGS_LABEL]))
+            return settings
+        settings = run.job_settings()
+        client.update_flow_run_labels(
+            flow_run_id, {_RUN_LABEL: run.run_id, _SETTINGS_LABEL: json.dumps(settings)}
+        )
     create_link_artifact(
         link=url,
         link_text=f"{job_name}: run {run.run_id}",
         key=f"databricks-run-{run.run_id}",
         description="The Databricks job run of this flow run.",
     )
+    return settings
+
+
+def _prepare(
+    run: DatabricksRun, plan: RepairPlan, settings: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Say what is repaired and why, change the cluster if asked to, and wait as planned.
+
+    Returns:
+        The job's settings with which the repair runs.
+    """
+    logger = get_run_logger()
+    why = "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items())
+    logger.warning("Repairing run %d: %s (%s)", run.run_id, ", ".join(plan.task_keys), why)
+    if plan.cluster_changes:
+        try:
+            settings = run.change_cluster(plan.cluster_changes)
+        except JobBusyError as error:
+            logger.warning("%s", error)
+    if plan.delay_seconds:
+        logger.info("Waiting %.0f s before the repair", plan.delay_seconds)
+        time.sleep(plan.delay_seconds)
+    return settings
+
+
+def _give_receipt(state: RunState, price_per_hour: float) -> None:
+    receipt = make_receipt(state, price_per_hour)
+    create_markdown_artifact(
+        f"# Repairs of run {state.run_id}\n\n{receipt.as_markdown()}\n{state.run_page_url}",
+        key=f"databricks-receipt-{state.run_id}",
+        description="What the repairs ran again, what they reused, and what that saved.",
+    )
+    get_run_logger().info(
+        "Repairs of run %d saved %.1f s against full re-runs", state.run_id, receipt.saved_seconds
+    )
+
+
+def _drift(run: DatabricksRun, started_with: Mapping[str, Any], policy: RepairPolicy) -> str:
+    """Say why a repair would not be one of what was started; empty when it would."""
+    if policy.use_changed_settings:
+        return ""
+    changed = "; ".join(differences(started_with, run.job_settings()))
+    return changed and (
+        f"the job was changed since the run started, and a repair would use its new settings "
+        f"({changed}); undo that, or set repair.use_changed_settings"
+    )
 
 
 def _cancel(run: DatabricksRun) -> None:
     """End a run that nobody watches any more, and leave the error that led here in place."""
     logger = get_run_logger()
+    if run.state.outcome.ended:
+        return
     logger.warning("Cancelling Databricks run %d", run.run_id)
     try:
         run.cancel()
@@ -200,11 +280,15 @@ def _cancel(run: DatabricksRun) -> None:
         logger.error("%s Run %d may still be alive: %s", error, run.run_id, run.state.run_page_url)
 
 
-def _watch(run: DatabricksRun, mirrors: Mirrors) -> None:
-    """Follow the run to its end, showing each change."""
+def _watch(run: DatabricksRun, mirrors: Mirrors) -> dict[int, str]:
+    """Follow the run to its end, showing each change; return why attempts failed, by run id."""
     logger = get_run_logger()
+    errors = {}
     for attempt in run.watch():
-        failed = attempt.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)
-        failure = run.failure(attempt) if failed else None
+        failure = None
+        if attempt.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
+            failure = run.failure(attempt)
+            errors[attempt.run_id] = failure.error
         mirrors.show(attempt, failure)
         logger.info("%s", describe(attempt, failure))
+    return errors

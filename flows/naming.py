@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from slugify import slugify
@@ -21,3 +22,13 @@ def run_key(flow_run_id: UUID) -> str:
     A retry of the flow run has the same id, so it finds what it left.
     """
     return flow_run_id.hex
+
+
+def is_run_key(text: str) -> bool:
+    """Say whether a text is what :func:`run_key` makes."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
+
+
+def flow_run_id(key: str) -> UUID:
+    """Return the flow run that a run key was made from."""
+    return UUID(hex=key)

@@ -17,13 +17,14 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 
 from flows.connections import Connections
 from flows.database import ONCE_A_RUN
-from flows.naming import slug
+from flows.naming import is_run_key, slug
 from flows.result import ResultError, check_result, upsert_result
 from flows.temporary_tables import CountrySubset, read_subset
 
 COUNTRY_SUBSET = "country_subset"
 JOINED_DATA = "joined_data"
 TRANSFORMED_DATA = "transformed_data"
+STAGES = (COUNTRY_SUBSET, JOINED_DATA, TRANSFORMED_DATA)
 
 
 class MissingResultError(ValueError):
@@ -117,6 +118,18 @@ def load_result(
         rows = upsert_result(connector, folders.country, frame)
     get_run_logger().info("Loaded %d years of %s into renewable_share", rows, folders.country)
     return frame
+
+
+def run_folders(bucket: S3Bucket) -> dict[str, set[str]]:
+    """Return the folders that runs have in the bucket, by run key."""
+    found: dict[str, set[str]] = {}
+    for stage in STAGES:
+        for name in _keys(bucket, stage):
+            folder = name.rpartition("/")[0]
+            key = folder.rpartition("/")[2]
+            if is_run_key(key):
+                found.setdefault(key, set()).add(folder[folder.index(stage) :])
+    return found
 
 
 def has_objects(bucket: S3Bucket, key: str) -> bool:

@@ -29,7 +29,13 @@ def test_the_names_that_others_rely_on() -> None:
         f"{load_flow_from_entrypoint(str(PROJECT / each['entrypoint'])).name}/{each['name']}"
         for each in DEPLOYMENTS
     }
-    assert "renewable-analysis/country" in found
+    assert found == {"renewable-analysis/country", "sweep/housekeeping"}
+
+
+def test_every_schedule_has_a_slug() -> None:
+    # Without one, deploying again would wake up a schedule that somebody has paused.
+    for deployment in DEPLOYMENTS:
+        assert all(schedule["slug"] for schedule in deployment.get("schedules", []))
 
 
 def test_no_value_of_a_block_is_templated_into_a_deployment() -> None:

@@ -1,5 +1,7 @@
 """Run notebooks as one Databricks multi-task job: watch it, repair it, cancel it."""
 
+from blocks.databricks.cluster import ClusterChanges
+from blocks.databricks.drift import differences
 from blocks.databricks.errors import (
     ApiError,
     DatabricksError,
@@ -9,31 +11,42 @@ from blocks.databricks.errors import (
     RunLostError,
     UnreachableError,
 )
+from blocks.databricks.failures import FailureClass, Symptom, classify
 from blocks.databricks.job import DatabricksJob
-from blocks.databricks.repair import NoRepair, RepairPlan, RepairPolicy, plan_repair
+from blocks.databricks.plan import NoRepair, RepairPlan, plan_repair
+from blocks.databricks.policy import RepairPolicy, WhenExhausted
+from blocks.databricks.receipt import Receipt, make_receipt
 from blocks.databricks.run import DatabricksRun, TaskFailure
 from blocks.databricks.spec import NotebookTask
 from blocks.databricks.state import HistoryItem, Outcome, RunState, Status, TaskAttempt
 
 __all__ = [
     "ApiError",
+    "ClusterChanges",
     "DatabricksError",
     "DatabricksJob",
     "DatabricksRun",
+    "FailureClass",
     "HistoryItem",
     "JobBusyError",
     "JobSpecError",
     "NoRepair",
     "NotebookTask",
     "Outcome",
+    "Receipt",
     "RepairError",
     "RepairPlan",
     "RepairPolicy",
     "RunLostError",
     "RunState",
     "Status",
+    "Symptom",
     "TaskAttempt",
     "TaskFailure",
     "UnreachableError",
+    "WhenExhausted",
+    "classify",
+    "differences",
+    "make_receipt",
     "plan_repair",
 ]

@@ -163,6 +163,12 @@ class JobsClient:
         page = self._get("2.2/jobs/runs/list", query)
         return [int(run["run_id"]) for run in page.get("runs") or []]
 
+    def finished_runs(self, job_id: int) -> list[dict[str, Any]]:
+        """Return the job's latest ten runs that have ended, newest first, with their tasks."""
+        query = {"job_id": job_id, "completed_only": "true", "expand_tasks": "true", "limit": 10}
+        runs: list[dict[str, Any]] = self._get("2.2/jobs/runs/list", query).get("runs") or []
+        return runs
+
     def get_output(self, task_run_id: int) -> dict[str, Any]:
         """Return the output of one attempt, or its error."""
         return self._get("2.2/jobs/runs/get-output", {"run_id": task_run_id})

@@ -22,9 +22,11 @@ from blocks.databricks.spec import (
     NotebookTask,
     check_tasks,
     job_settings,
+    overridden_parameters,
     settings_differ,
     workspace_path,
 )
+from blocks.databricks.state import RunState, parse_run
 
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,9 +109,11 @@ class DatabricksJob(JobBlock[dict[str, str]]):
             ApiError: Databricks refused something.
             UnreachableError: Databricks could not be reached.
         """
-        check_tasks(self.tasks)
         values = {**self.parameters, **(parameters or {})}
         token = idempotency_token or f"prefect-{uuid4()}"
+        check_tasks(self.tasks, values, token)
+        for warning in overridden_parameters(self.tasks, values):
+            self.logger.warning(warning)
         sources = {task.task_key: _read(task) for task in self.tasks}
         with ExitStack() as on_error:
             client = on_error.enter_context(JobsClient(self.databricks_credentials))
@@ -146,6 +150,20 @@ class DatabricksJob(JobBlock[dict[str, str]]):
             run.skip_ended()
             on_error.pop_all()
         return run
+
+    def live_runs(self) -> list[RunState]:
+        """Return the runs of the saved job that have not ended; empty when there is no such job.
+
+        Raises:
+            ApiError: Databricks refused to list them.
+            UnreachableError: Databricks could not be reached.
+        """
+        with JobsClient(self.databricks_credentials) as client:
+            return [
+                parse_run(client.get_run(run_id))
+                for job in client.find_jobs(self.job_name)
+                for run_id in client.active_runs(int(job["job_id"]))
+            ]
 
     def _upload(self, client: JobsClient, sources: Mapping[str, str]) -> dict[str, Any]:
         """Store each notebook under its content's hash; return the job's settings with them."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from prefect.blocks.abstract import JobRun
 
 from blocks.databricks.client import JobsClient, is_transient
-from blocks.databricks.errors import ApiError, RepairError, RunLostError, UnreachableError
+from blocks.databricks.cluster import ClusterChanges
+from blocks.databricks.errors import (
+    ApiError,
+    JobBusyError,
+    RepairError,
+    RunLostError,
+    UnreachableError,
+)
+from blocks.databricks.polling import Timing, expected_ends, poll_delay, timing
 from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
 
 _REPAIR_BUDGET_SECONDS = 600.0
@@ -31,18 +39,6 @@ class TaskFailure:
     attempt: TaskAttempt
     error: str
     trace: str
-
-
-def poll_delay(quiet_seconds: float) -> float:
-    """Seconds until the next look at a run.
-
-    Args:
-        quiet_seconds: Seconds since something last changed.
-
-    Returns:
-        1 second while things are moving, growing to 15 in a long stretch.
-    """
-    return min(15.0, max(1.0, quiet_seconds / 10))
 
 
 def repair_is_visible(state: RunState, repair_id: int) -> bool:
@@ -83,6 +79,8 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self.run_id = run_id
         self.state: RunState = parse_run(client.get_run(run_id))
         self._seen: RunState | None = None
+        self._started = time.monotonic()
+        self._earlier: Mapping[str, list[Timing]] | None = None
 
     def __enter__(self) -> Self:
         """Return the run itself."""
@@ -97,7 +95,8 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self._client.__exit__(None, None, None)
 
     def skip_ended(self) -> None:
-        """Let :meth:`watch` leave out the attempts that have ended by now."""
+        """Let :meth:`watch` leave out what has ended by now, in a run that others have started."""
+        self._started -= max(0.0, time.time() - self.state.start_time / 1000)
         ended = tuple(attempt for attempt in self.state.attempts if attempt.outcome.ended)
         self._seen = replace(self.state, attempts=ended)
 
@@ -105,6 +104,34 @@ class DatabricksRun(JobRun[dict[str, str]]):
         """Read the run again."""
         self.state = parse_run(self._client.get_run(self.run_id))
         return self.state
+
+    def job_settings(self) -> dict[str, Any]:
+        """Return the saved job's settings as they are now, which a repair would use."""
+        settings: dict[str, Any] = self._client.get_job(self.state.job_id)["settings"]
+        return settings
+
+    def change_cluster(self, changes: ClusterChanges) -> dict[str, Any]:
+        """Change the saved job's clusters, for a repair that is to run on other machines.
+
+        The next :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
+
+        Returns:
+            The settings as they are now.
+
+        Raises:
+            JobBusyError: Another run of the job is alive, whose repairs would be changed as well.
+        """
+        job_id = self.state.job_id
+        if others := set(self._client.active_runs(job_id)) - {self.run_id}:
+            raise JobBusyError(
+                f"The clusters of job {job_id} are left as they are: run {min(others)} of the same "
+                "job is alive."
+            )
+        settings = self.job_settings()
+        for cluster in settings.get("job_clusters") or []:
+            cluster["new_cluster"] = changes.applied_to(cluster["new_cluster"])
+        self._client.reset_job(job_id, settings)
+        return self.job_settings()
 
     def watch(self) -> Iterator[TaskAttempt]:
         """Yield every attempt whose outcome changed, until the run has ended.
@@ -116,17 +143,36 @@ class DatabricksRun(JobRun[dict[str, str]]):
             ApiError: Databricks refused to show the run.
             UnreachableError: It could not be reached within the client's budget.
         """
-        changed = time.monotonic()
+        began = changed = time.monotonic()
+        polls = 0
         while True:
             fresh = changes(self._seen, self.state)
             self._seen = self.state
             yield from fresh
             if self.state.outcome.ended:
                 return
-            if fresh:
-                changed = time.monotonic()
-            self._sleep(poll_delay(time.monotonic() - changed))
+            now = time.monotonic()
+            changed = now if fresh else changed
+            delay = poll_delay(
+                elapsed=now - began,
+                polls=polls,
+                quiet=now - changed,
+                ends=expected_ends(self.state, self._earlier_timings(), now - self._started),
+            )
+            self._sleep(delay)
             self.refresh()
+            polls += 1
+
+    def _earlier_timings(self) -> Mapping[str, list[Timing]]:
+        """Return how long tasks took in the job's latest runs, by task key, newest last."""
+        if self._earlier is None:
+            timings: dict[str, list[Timing]] = {}
+            for payload in reversed(self._client.finished_runs(self.state.job_id)):
+                for attempt in parse_run(payload).attempts:
+                    if attempt.outcome is Outcome.SUCCEEDED:
+                        timings.setdefault(attempt.task_key, []).append(timing(attempt))
+            self._earlier = timings
+        return self._earlier
 
     def repair(self, task_keys: Sequence[str], latest_repair_id: int | None) -> int:
         """Run tasks again, and return when Databricks shows that they do.

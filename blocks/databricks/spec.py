@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -16,6 +17,11 @@ from blocks.databricks.errors import JobSpecError
 CLUSTER_KEY = "shared"
 _TASK_KEY = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _SPEC_TAG = "prefect_spec"
+# Limits of the Jobs API.
+_PARAMETER_NAME = re.compile(r"[\w\-.]+", re.ASCII)
+_JOB_PARAMETER_BYTES = 10_000
+_TASK_PARAMETER_BYTES = 1_000_000
+_TOKEN_CHARACTERS = 64
 
 
 class NotebookTask(BaseModel):
@@ -42,35 +48,113 @@ class NotebookTask(BaseModel):
     )
 
 
-def check_tasks(tasks: Sequence[NotebookTask]) -> None:
-    """Check that the tasks form a job that Databricks can run.
+def check_tasks(
+    tasks: Sequence[NotebookTask],
+    parameters: Mapping[str, str] = MappingProxyType({}),
+    token: str = "",
+) -> None:
+    """Check that Databricks can run these tasks with these parameters, without asking it.
 
-    Rules: the Jobs API's own for task keys (1 to 100 word characters or dashes, unique) and
-    dependencies (known keys, no cycle).
+    Rules: the Jobs API's own for task keys (1 to 100 word characters or dashes, unique),
+    dependencies (known keys, no cycle), the names and the size of parameters, and tokens.
+
+    Args:
+        tasks: The job's tasks.
+        parameters: Job parameters as a run is to get them: defaults and what overrides them.
+        token: Idempotency token of the run; empty without one.
 
     Raises:
         JobSpecError: Lists every problem at once.
     """
-    keys = [task.task_key for task in tasks]
-    problems = [] if tasks else ["it has no tasks"]
-    problems += [
-        f"task key {key!r} must be 1 to 100 letters, digits, dashes or underscores"
-        for key in dict.fromkeys(keys)
-        if not _TASK_KEY.fullmatch(key)
-    ]
-    problems += [f"task key {key!r} is used twice" for key in sorted(_repeated(keys))]
-    problems += [
-        f"task {task.task_key!r} depends on {upstream!r}, which is not a task of the job"
+    problems = [*_task_problems(tasks), *_parameter_problems(tasks, parameters)]
+    if len(token) > _TOKEN_CHARACTERS:
+        problems.append(
+            f"the idempotency token has {len(token)} characters, and {_TOKEN_CHARACTERS} are "
+            "allowed"
+        )
+    if problems:
+        raise JobSpecError(f"The job cannot run: {'; '.join(problems)}.")
+
+
+def overridden_parameters(
+    tasks: Sequence[NotebookTask], parameters: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Tell which parameters of tasks have no effect.
+
+    Databricks hands every job parameter to every notebook, before the task's own parameter of the
+    same name.
+
+    Args:
+        tasks: The job's tasks.
+        parameters: The job's parameters.
+
+    Returns:
+        One sentence for each; none for a task's parameter that refers to the job's.
+    """
+    return tuple(
+        f"Task {task.task_key!r} sets {name!r}, but its notebook gets the job parameter of the "
+        "same name; rename one of the two."
         for task in tasks
-        for upstream in task.depends_on
-        if upstream not in keys
-    ]
+        for name, value in sorted(task.parameters.items())
+        if name in parameters and not _refers_to(value, name)
+    )
+
+
+def _refers_to(value: str, name: str) -> bool:
+    return (
+        re.fullmatch(rf"\{{\{{\s*job\.parameters\.`?{re.escape(name)}`?\s*\}}\}}", value)
+        is not None
+    )
+
+
+def _task_problems(tasks: Sequence[NotebookTask]) -> Iterator[str]:
+    keys = [task.task_key for task in tasks]
+    if not tasks:
+        yield "it has no tasks"
+    for key in dict.fromkeys(keys):
+        if not _TASK_KEY.fullmatch(key):
+            yield f"task key {key!r} must be 1 to 100 letters, digits, dashes or underscores"
+    for key in sorted(_repeated(keys)):
+        yield f"task key {key!r} is used twice"
+    for task in tasks:
+        for upstream in task.depends_on:
+            if upstream not in keys:
+                yield (
+                    f"task {task.task_key!r} depends on {upstream!r}, which is not a task of the "
+                    "job"
+                )
     try:
         TopologicalSorter({task.task_key: task.depends_on for task in tasks}).prepare()
     except CycleError as error:
-        problems.append(f"tasks depend on each other in a circle: {' → '.join(error.args[1])}")
-    if problems:
-        raise JobSpecError(f"The job cannot run: {'; '.join(problems)}.")
+        yield f"tasks depend on each other in a circle: {' → '.join(error.args[1])}"
+
+
+def _parameter_problems(
+    tasks: Sequence[NotebookTask], parameters: Mapping[str, str]
+) -> Iterator[str]:
+    for name in parameters:
+        if not _PARAMETER_NAME.fullmatch(name):
+            yield (
+                f"the name of job parameter {name!r} must be letters, digits, dashes, dots or "
+                "underscores"
+            )
+    if (size := _json_bytes(parameters)) > _JOB_PARAMETER_BYTES:
+        yield _too_large("the job parameters", size, _JOB_PARAMETER_BYTES)
+    for task in tasks:
+        if (size := _json_bytes(task.parameters)) > _TASK_PARAMETER_BYTES:
+            yield _too_large(
+                f"the parameters of task {task.task_key!r}", size, _TASK_PARAMETER_BYTES
+            )
+
+
+def _json_bytes(parameters: Mapping[str, str]) -> int:
+    text = json.dumps(dict(parameters), ensure_ascii=False, separators=(",", ":"))
+    # A file name may hold bytes that are no text, which JSON cannot say either.
+    return len(text.encode(errors="backslashreplace"))
+
+
+def _too_large(what: str, size: int, limit: int) -> str:
+    return f"{what} take {size:,} bytes as JSON, and {limit:,} are allowed; pass a path instead"
 
 
 def _repeated(keys: Sequence[str]) -> set[str]:

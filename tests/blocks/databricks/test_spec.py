@@ -4,9 +4,17 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blocks.databricks import JobSpecError, NotebookTask
-from blocks.databricks.spec import check_tasks, job_settings, settings_differ, workspace_path
+from blocks.databricks.spec import (
+    check_tasks,
+    job_settings,
+    overridden_parameters,
+    settings_differ,
+    workspace_path,
+)
 
 TASKS = [
     NotebookTask(task_key="join_data", notebook="a.py", parameters={"x": "1"}),
@@ -78,15 +86,53 @@ def test_every_problem_is_reported_at_once() -> None:
         NotebookTask(task_key="d", notebook="x.py", depends_on=["c"]),
         NotebookTask(task_key="d", notebook="x.py", depends_on=["c"]),
     ]
+    parameters = {"a name": "x", "long": "x" * 10_000}
     with pytest.raises(JobSpecError) as caught:
-        check_tasks(tasks)
-    for problem in ("'a b'", "'d' is used twice", "'nowhere'", "circle"):
+        check_tasks(tasks, parameters, token="t" * 65)
+    for problem in (
+        "'a b'",
+        "'d' is used twice",
+        "'nowhere'",
+        "circle",
+        "'a name'",
+        "job parameters take 10,0",
+        "65 characters",
+    ):
         assert problem in str(caught.value)
 
 
 def test_no_tasks_is_a_problem() -> None:
     with pytest.raises(JobSpecError, match="no tasks"):
         check_tasks([])
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_.\-]{1,9}", fullmatch=True), st.text()))
+def test_parameters_of_a_fair_size_may_hold_any_text(parameters: dict[str, str]) -> None:
+    check_tasks(TASKS, parameters, token="t" * 64)
+
+
+@pytest.mark.parametrize(("filler", "count"), [("x", 9_994), ("é", 4_997), ("\n", 4_997)])
+def test_the_limit_is_ten_thousand_bytes_of_json(filler: str, count: int) -> None:
+    check_tasks(TASKS, {"p": filler * (count - 5)})
+    with pytest.raises(JobSpecError, match=r"take 10,00\d bytes as JSON"):
+        check_tasks(TASKS, {"p": filler * count})
+
+
+def test_a_tasks_own_parameters_may_take_a_megabyte() -> None:
+    tasks = [NotebookTask(task_key="a", notebook="a.py", parameters={"p": "x" * 1_000_000})]
+    with pytest.raises(JobSpecError, match="parameters of task 'a' take 1,000,008 bytes"):
+        check_tasks(tasks)
+
+
+def test_a_parameter_of_a_task_that_has_no_effect_is_said() -> None:
+    task = NotebookTask(
+        task_key="a",
+        notebook="a.py",
+        parameters={"country": "Norway", "year": "{{job.parameters.year}}", "other": "1"},
+    )
+    (said,) = overridden_parameters([task], {"country": "", "year": "", "path": ""})
+    assert "'a' sets 'country'" in said
+    assert overridden_parameters([task], {"path": ""}) == ()
 
 
 def test_another_content_is_another_path() -> None:

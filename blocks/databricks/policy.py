@@ -1,0 +1,148 @@
+"""What a user allows a repair to do: the parameter ``repair`` of the flows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from blocks.databricks.failures import FailureClass
+
+_MOST = 20
+
+
+class WhenExhausted(StrEnum):
+    """What happens when tasks still fail and no repair is left."""
+
+    FAIL = "fail"
+    ASK = "ask"
+
+
+def _place(position: int) -> dict[str, Any]:
+    """Place a field in the form of the Prefect UI, which sorts by name otherwise."""
+    return {"position": position}
+
+
+class RepairPolicy(BaseModel):
+    """How a failed Databricks run is repaired: only the failed tasks run again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_repairs: int = Field(
+        default=4,
+        ge=0,
+        le=_MOST,
+        description=(
+            "Repairs of a job run in all; 0 switches them off. Given alone, it also is the value "
+            "of the three budgets that follow."
+        ),
+        json_schema_extra=_place(0),
+    )
+    task_repairs: int = Field(
+        default=3,
+        ge=0,
+        le=_MOST,
+        description="Repairs after failures of one and the same task.",
+        json_schema_extra=_place(1),
+    )
+    user_code_repairs: int = Field(
+        default=1,
+        ge=0,
+        le=_MOST,
+        description="Repairs after a notebook failed by itself, or for an unknown reason.",
+        json_schema_extra=_place(2),
+    )
+    infrastructure_repairs: int = Field(
+        default=3,
+        ge=0,
+        le=_MOST,
+        description="Repairs after the cloud, the cluster, the driver or the storage failed.",
+        json_schema_extra=_place(3),
+    )
+    user_code_delay_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Wait before the first repair after a failure of a notebook.",
+        json_schema_extra=_place(4),
+    )
+    infrastructure_delay_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=86_400,
+        description="Wait before the first repair after a failure of the infrastructure.",
+        json_schema_extra=_place(5),
+    )
+    delay_growth: float = Field(
+        default=2,
+        ge=1,
+        le=10,
+        description="By how much the wait grows from one repair to the next.",
+        json_schema_extra=_place(6),
+    )
+    max_delay_seconds: float = Field(
+        default=600,
+        ge=0,
+        le=86_400,
+        description="The longest wait before a repair.",
+        json_schema_extra=_place(7),
+    )
+    delay_jitter: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description=(
+            "Part of the wait that chance may take off, so that runs that failed together do not "
+            "come back together."
+        ),
+        json_schema_extra=_place(8),
+    )
+    when_exhausted: WhenExhausted = Field(
+        default=WhenExhausted.FAIL,
+        description="When a budget is spent and tasks still fail: fail, or ask a person.",
+        json_schema_extra=_place(9),
+    )
+    out_of_memory_node_type_id: str = Field(
+        default="",
+        description="Node type for repairs after a task ran out of memory; empty: the same.",
+        json_schema_extra=_place(10),
+    )
+    on_demand_after_spot_loss: bool = Field(
+        default=False,
+        description="Repair on on-demand instances after a spot instance was lost.",
+        json_schema_extra=_place(11),
+    )
+    failure_classes: dict[str, FailureClass] = Field(
+        default={},
+        description=(
+            "Failures that you know better, by termination code, for example "
+            '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}.'
+        ),
+        json_schema_extra=_place(12),
+    )
+    use_changed_settings: bool = Field(
+        default=False,
+        description=(
+            "Repair even if the job was edited since its run started; Databricks then runs the "
+            "repaired tasks with the job's new settings."
+        ),
+        json_schema_extra=_place(13),
+    )
+    price_per_hour: float = Field(
+        default=0,
+        ge=0,
+        description="What an hour of the job cluster costs, to tell what a repair saved.",
+        json_schema_extra=_place(14),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _max_repairs_alone(cls, given: Any) -> Any:  # noqa: ANN401  # whatever a user passes
+        """Let ``{"max_repairs": 3}`` mean three repairs, whatever the reason."""
+        if not isinstance(given, dict) or "max_repairs" not in given:
+            return given
+        budgets = ("task_repairs", "user_code_repairs", "infrastructure_repairs")
+        if any(name in given for name in budgets):
+            return given
+        return {**dict.fromkeys(budgets, given["max_repairs"]), **given}

@@ -1,0 +1,169 @@
+"""What the repairs of a job run cost, and what they saved against full re-runs. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+
+from blocks.databricks.rounds import latest_attempts, split_rounds
+from blocks.databricks.state import Outcome, RunState, TaskAttempt
+
+
+@dataclass(frozen=True)
+class RoundReceipt:
+    """One repair, or the original run.
+
+    The job cluster is paid for as long as it is alive, so both sides of the comparison are lengths
+    of the critical path: the longest chain of tasks over ``depends_on``. A full re-run would need a
+    new cluster just as the repair did. The same start-up is therefore part of both, and the
+    start-up that the reused tasks had in their own round is never counted as saved.
+
+    Attributes:
+        repair_id: None for the original run.
+        ran: Attempts of this round, Databricks' own retries among them.
+        reused: Attempts of earlier rounds whose success was kept.
+    """
+
+    repair_id: int | None
+    ran: tuple[TaskAttempt, ...]
+    reused: tuple[TaskAttempt, ...]
+
+    @property
+    def task_seconds(self) -> float:
+        """Seconds of all attempts of this round together."""
+        return sum(attempt.seconds for attempt in self.ran)
+
+    @property
+    def startup_seconds(self) -> float:
+        """Seconds until the round's cluster was there: the longest set-up of its attempts."""
+        return max((attempt.setup_ms for attempt in self.ran), default=0) / 1000
+
+    @cached_property
+    def elapsed_seconds(self) -> float:
+        """What this round took: start-up, then the critical path of what ran."""
+        return self.startup_seconds + _critical_path(self.ran)
+
+    @cached_property
+    def full_seconds(self) -> float:
+        """What running every task again would have taken: start-up, then the critical path."""
+        return self.startup_seconds + _critical_path((*self.ran, *self.reused))
+
+    @property
+    def saved_seconds(self) -> float:
+        """What the repair saved against a full re-run; never negative."""
+        return self.full_seconds - self.elapsed_seconds
+
+    @property
+    def times(self) -> tuple[float, float, float, float]:
+        """Start-up, what the round took, a full re-run, and what was saved: all in seconds."""
+        return self.startup_seconds, self.elapsed_seconds, self.full_seconds, self.saved_seconds
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The account of a job run: its original round and its repairs.
+
+    Attributes:
+        run_id: The job run.
+        original: The run before any repair.
+        repairs: Each repair, oldest first.
+        price_per_hour: What an hour of the job cluster costs, in any currency; 0 when not known.
+    """
+
+    run_id: int
+    original: RoundReceipt
+    repairs: tuple[RoundReceipt, ...]
+    price_per_hour: float = 0.0
+
+    @property
+    def task_seconds(self) -> float:
+        """Seconds of all attempts of the run together."""
+        return self.original.task_seconds + sum(each.task_seconds for each in self.repairs)
+
+    @property
+    def saved_seconds(self) -> float:
+        """What all repairs saved together."""
+        return sum(each.saved_seconds for each in self.repairs)
+
+    @property
+    def saved_money(self) -> float:
+        """What all repairs saved, in the currency of the price."""
+        return self._price(self.saved_seconds)
+
+    def as_markdown(self) -> str:
+        """Return a table with one row for each repair, and one for their sum."""
+        if not self.repairs:
+            return f"Run {self.run_id} was not repaired.\n"
+        head = ["Repair", "Run again", "Reused", "Start-up", "Took", "Full re-run", "Saved"]
+        times = [each.times for each in self.repairs]
+        rows = [
+            [str(number), _tasks(each.ran), _tasks(each.reused), *map(_seconds, each.times)]
+            for number, each in enumerate(self.repairs, 1)
+        ]
+        sums = (sum(column) for column in zip(*times, strict=True))
+        rows.append(["**Sum**", "", "", *(f"**{_seconds(value)}**" for value in sums)])
+        if self.price_per_hour:
+            head.append("Money saved")
+            for row, each in zip(rows, self.repairs, strict=False):
+                row.append(f"{self._price(each.saved_seconds):.2f}")
+            rows[-1].append(f"**{self.saved_money:.2f}**")
+        rule = ["---"] * 3 + ["---:"] * (len(head) - 3)
+        table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+        price = f" An hour costs {self.price_per_hour:g}." if self.price_per_hour else ""
+        return (
+            f"{table}\n\nTimes are critical paths over `depends_on`. A full re-run would have "
+            "needed a new cluster as well, so the start-up is part of both and saves nothing."
+            f"{price} All attempts of run {self.run_id} together: "
+            f"{_seconds(self.task_seconds)}.\n"
+        )
+
+    def _price(self, seconds: float) -> float:
+        return seconds / 3600 * self.price_per_hour
+
+
+def make_receipt(state: RunState, price_per_hour: float = 0.0) -> Receipt:
+    """Write the receipt of a run.
+
+    Args:
+        state: The run, read with its repair history.
+        price_per_hour: What an hour of the job cluster costs, in any currency; 0 when not known.
+    """
+    rounds = split_rounds(state)
+    receipts = []
+    for number, each in enumerate(rounds):
+        again = {attempt.task_key for attempt in each.attempts}
+        before = latest_attempts(rounds[:number])
+        reused = (a for key, a in sorted(before.items()) if key not in again and a.outcome.ok)
+        receipts.append(RoundReceipt(each.repair_id, each.attempts, tuple(reused)))
+    return Receipt(state.run_id, receipts[0], tuple(receipts[1:]), price_per_hour)
+
+
+def _critical_path(attempts: Iterable[TaskAttempt]) -> float:
+    """Return the seconds of the longest chain of tasks, without the set-up of their cluster."""
+    work: dict[str, float] = {}
+    upstream: dict[str, tuple[str, ...]] = {}
+    for attempt in attempts:
+        seconds = (attempt.execution_ms + attempt.cleanup_ms) / 1000
+        # Databricks' own retries of a task run one after the other.
+        work[attempt.task_key] = work.get(attempt.task_key, 0.0) + seconds
+        upstream[attempt.task_key] = attempt.depends_on
+    ends: dict[str, float] = {}
+    for key in TopologicalSorter(upstream).static_order():
+        before = max((ends[other] for other in upstream.get(key, ())), default=0.0)
+        ends[key] = before + work.get(key, 0.0)
+    return max(ends.values(), default=0.0)
+
+
+def _tasks(attempts: Iterable[TaskAttempt]) -> str:
+    shown = [
+        f"{attempt.task_key} {_seconds(attempt.seconds)}"
+        + ("" if attempt.outcome is Outcome.SUCCEEDED else f" ({attempt.outcome.value})")
+        for attempt in attempts
+    ]
+    return ", ".join(shown) or "—"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.1f} s"

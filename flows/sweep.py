@@ -1,0 +1,126 @@
+"""The flow ``sweep``: ends and removes what flow runs left behind that could not do it themselves.
+
+A flow run ends its Databricks run and takes its data away by itself. One whose process or machine
+was killed cannot. This flow finds what belongs to flow runs that are over, and nothing else: what
+it cannot trace to a flow run of this Prefect API stays as it is.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect_sqlalchemy import SqlAlchemyConnector
+from pydantic import Field
+
+from blocks.databricks import RunState
+from flows.connections import Connections
+from flows.naming import flow_run_id, is_run_key
+from flows.object_storage import delete_folders, run_folders
+from flows.temporary_tables import drop_tables, run_tables
+
+
+class Verdict(StrEnum):
+    """What to do with what a flow run left behind."""
+
+    LEAVE = "leave it"
+    END = "end its Databricks run, keep its data for a repair"
+    REMOVE = "end its Databricks run, remove its data"
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes:
+        cancelled: Databricks runs that were still alive.
+        tables: Temporary tables that were dropped.
+        objects: How many objects were deleted.
+    """
+
+    cancelled: tuple[int, ...]
+    tables: tuple[str, ...]
+    objects: int
+
+
+def judge(
+    state: StateType | None,
+    ended: datetime | None,
+    now: datetime,
+    grace: timedelta,
+    keep_failed: timedelta,
+) -> Verdict:
+    """Decide about a flow run.
+
+    Args:
+        state: The type of its state; None when it has none.
+        ended: When it ended; None while it has not.
+        now: The current time.
+        grace: How long after its end a flow run is left alone, because it may be just cleaning up
+            or about to be restarted.
+        keep_failed: How long a failed or crashed flow run may still be retried, for which it needs
+            its data.
+    """
+    over = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
+    if state not in over or ended is None or now - ended < grace:
+        return Verdict.LEAVE
+    if state in (StateType.FAILED, StateType.CRASHED) and now - ended < keep_failed:
+        return Verdict.END
+    return Verdict.REMOVE
+
+
+@flow(name="sweep")
+def sweep(
+    connections: Connections = Connections(),  # noqa: B008  # the form's default
+    grace_minutes: Annotated[float, Field(ge=0)] = 10,
+    keep_failed_days: Annotated[float, Field(ge=0)] = 7,
+) -> Swept:
+    """End Databricks runs, and remove tables and objects, of flow runs that are over.
+
+    Args:
+        connections: Names of the blocks to use.
+        grace_minutes: Flow runs that ended less than this ago are left alone.
+        keep_failed_days: How long the data of a failed flow run stays, so that a retry can repair.
+    """
+    logger = get_run_logger()
+    bucket = connections.load_bucket()
+    job = connections.load_databricks_job()
+    alive = {key: run.run_id for run in job.live_runs() if (key := key_of(run))}
+    folders = run_folders(bucket)
+    cancelled: list[int] = []
+    dropped: list[str] = []
+    objects = 0
+    with SqlAlchemyConnector.load(connections.database) as connector:
+        for key in sorted({*alive, *folders, *run_tables(connector)}):
+            grace, keep_failed = timedelta(minutes=grace_minutes), timedelta(days=keep_failed_days)
+            verdict = _judge_run(key, grace, keep_failed)
+            if verdict is not Verdict.LEAVE:
+                logger.info("Flow run %s is over: %s", flow_run_id(key), verdict)
+                if key in alive:
+                    with job.attach(alive[key]) as run:
+                        run.cancel()
+                    cancelled.append(alive[key])
+            if verdict is Verdict.REMOVE:
+                dropped += drop_tables(connector, key)
+                objects += delete_folders(bucket, sorted(folders.get(key, ())))
+    return Swept(tuple(cancelled), tuple(dropped), objects)
+
+
+def key_of(run: RunState) -> str | None:
+    """Return the run key in the paths that a Databricks run was given, None without one."""
+    key = run.job_parameters.get("subset_path", "").rpartition("/")[2]
+    return key if is_run_key(key) else None
+
+
+def _judge_run(key: str, grace: timedelta, keep_failed: timedelta) -> Verdict:
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_flow_run(flow_run_id(key))
+        except ObjectNotFound:
+            return Verdict.LEAVE
+    return judge(found.state_type, found.end_time, datetime.now(UTC), grace, keep_failed)

@@ -1,0 +1,214 @@
+"""A job run from launch to verdict, on a local workspace that does what clouds do to clients."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect_databricks import DatabricksCredentials
+
+from blocks.databricks import (
+    ApiError,
+    DatabricksJob,
+    DatabricksRun,
+    JobBusyError,
+    NotebookTask,
+    Outcome,
+    RepairError,
+    differences,
+)
+from blocks.local.workspace.testing import RunningWorkspace
+
+HEADER = "# Databricks notebook source\n"
+SAY = HEADER + "dbutils.notebook.exit(dbutils.widgets.get('country') + ' from ' + '{key}')\n"
+SLEEP = HEADER + "import time\ntime.sleep(60)\n"
+
+MakeJob = Callable[..., DatabricksJob]
+
+
+@pytest.fixture
+def make_job(workspace: RunningWorkspace, tmp_path: Path) -> MakeJob:
+    """Make a job of two notebooks, ``first`` and ``second``, that say their country."""
+
+    def make(**notebooks: str) -> DatabricksJob:
+        tasks = []
+        for key, upstream in (("first", []), ("second", ["first"])):
+            path = tmp_path / f"{key}.py"
+            path.write_text(notebooks.get(key, SAY.replace("{key}", key)))
+            tasks.append(NotebookTask(task_key=key, notebook=str(path), depends_on=upstream))
+        return DatabricksJob(
+            databricks_credentials=DatabricksCredentials(
+                databricks_instance=workspace.host,
+                token=workspace.token,
+                client_kwargs={"verify": str(workspace.ca_file)},
+            ),
+            job_name="two notebooks",
+            tasks=tasks,
+            parameters={"country": "nowhere"},
+        )
+
+    return make
+
+
+def attempts(run: DatabricksRun) -> list[tuple[str, int, str]]:
+    found = [(a.task_key, a.attempt_number, a.outcome.value) for a in run.state.attempts]
+    return sorted(found)
+
+
+def test_a_run_is_watched_and_its_results_are_fetched(make_job: MakeJob) -> None:
+    with make_job().trigger({"country": "Norway"}) as run:
+        seen = [(attempt.task_key, attempt.outcome) for attempt in run.watch()]
+        assert run.state.outcome is Outcome.SUCCEEDED
+        assert run.fetch_result() == {
+            "first": "Norway from first",
+            "second": "Norway from second",
+        }
+    assert [key for key, outcome in seen if outcome is Outcome.SUCCEEDED] == ["first", "second"]
+    assert len(seen) == len(set(seen))
+
+
+def test_a_repair_runs_only_what_it_is_told_to_with_the_same_parameters(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second", error="ValueError: boom", times=2)
+    with make_job().trigger({"country": "Norway"}) as run:
+        run.wait_for_completion()
+        (cause,) = run.state.causes
+        failure = run.failure(cause)
+        assert failure.error == "ValueError: boom"
+        first = run.repair(["second"], None)
+        run.wait_for_completion()
+        second = run.repair(["second"], first)
+        run.wait_for_completion()
+        assert run.state.latest_repair_id == second
+        assert run.fetch_result()["second"] == "Norway from second"
+        assert attempts(run) == [
+            ("first", 0, "succeeded"),
+            ("second", 0, "failed"),
+            ("second", 1, "failed"),
+            ("second", 2, "succeeded"),
+        ]
+    bodies: list[Any] = [each.body for each in workspace.journal("POST jobs/runs/repair")]
+    assert [body.get("latest_repair_id") for body in bodies] == [None, first]
+    assert all(body["rerun_tasks"] == ["second"] for body in bodies)
+    assert all(body["job_parameters"]["country"] == "Norway" for body in bodies)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_never_starts_a_second_run(
+    when: str, make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("cut", endpoint="POST jobs/run-now", when=when)
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        job_id = run.state.job_id
+    with workspace.client() as client:
+        listed = client.get("/api/2.2/jobs/runs/list", params={"job_id": job_id}).json()
+    assert [each["run_id"] for each in listed["runs"]] == [run.run_id]
+    assert len(workspace.journal("POST jobs/run-now")) == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_never_repairs_twice(
+    when: str, make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("cut", endpoint="POST jobs/runs/repair", when=when)
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        run.repair(["second"], None)
+        run.wait_for_completion()
+        assert run.state.outcome is Outcome.SUCCEEDED
+        assert run.state.repairs == 1
+
+
+@pytest.mark.parametrize("reads", [1, 5, 20])
+def test_stale_reads_after_a_repair_are_no_verdict(
+    reads: int, make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("stale_reads", times=reads)
+    with make_job().trigger() as run:
+        run._sleep = lambda seconds: None
+        run.wait_for_completion()
+        run.repair(["second"], None)
+        run.wait_for_completion()
+        assert run.state.outcome is Outcome.SUCCEEDED
+    assert len(workspace.journal("POST jobs/runs/repair")) == 1
+
+
+def test_a_lost_answer_never_makes_a_second_job(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("cut", endpoint="POST jobs/create", when="after")
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+    with workspace.client() as client:
+        jobs = client.get("/api/2.2/jobs/list").json()["jobs"]
+    assert len(jobs) == 1
+
+
+def test_cancel_returns_when_the_run_has_ended(make_job: MakeJob) -> None:
+    with make_job(first=SLEEP).trigger() as run:
+        run.cancel()
+        assert run.state.outcome is Outcome.CANCELED
+        run.cancel()
+
+
+def test_the_saved_job_is_reused_and_reset_only_when_it_changed(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    job = make_job()
+    for _ in range(2):
+        with job.trigger() as run:
+            run.wait_for_completion()
+    assert len(workspace.journal("POST jobs/create")) == 1
+    assert workspace.journal("POST jobs/reset") == []
+    before = run.state.job_id
+    with make_job(second=HEADER + "print(1)\n").trigger() as run:
+        run.wait_for_completion()
+    assert run.state.job_id == before
+    assert len(workspace.journal("POST jobs/reset")) == 1
+    assert len(workspace.journal("POST workspace/import")) == 3
+
+
+def test_a_job_is_never_reset_under_a_live_run(make_job: MakeJob) -> None:
+    with make_job(first=SLEEP).trigger() as run:
+        with pytest.raises(JobBusyError, match=str(run.run_id)):
+            make_job().trigger()
+        run.cancel()
+
+
+def test_an_edit_of_the_job_shows(make_job: MakeJob, workspace: RunningWorkspace) -> None:
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        before = run.job_settings()
+        with workspace.client() as client:
+            change = {"job_id": run.state.job_id, "new_settings": {"timeout_seconds": 77}}
+            client.post("/api/2.2/jobs/update", json=change).raise_for_status()
+        assert list(differences(before, run.job_settings())) == ["timeout_seconds: 0 is now 77"]
+
+
+def test_a_refused_repair_says_why(make_job: MakeJob) -> None:
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        with pytest.raises(RepairError, match=str(run.run_id)):
+            run.repair(["no such task"], None)
+
+
+def test_attach_takes_up_a_run_without_changing_anything(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    job = make_job()
+    with job.trigger({"country": "Norway"}) as run:
+        run.wait_for_completion()
+    posts = len(workspace.journal("POST *"))
+    with job.attach(run.run_id, {"country": "Norway"}) as again:
+        assert list(again.watch()) == []
+        assert len(workspace.journal("POST *")) == posts
+        again.repair(["second"], None)
+        again.wait_for_completion()
+        assert again.fetch_result()["second"] == "Norway from second"
+    with pytest.raises(ApiError, match="does not exist"):
+        job.attach(123456789)

@@ -1,0 +1,97 @@
+"""The sweeper takes away what belongs to flow runs that are over, and nothing else."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Crashed, Running
+
+from blocks.databricks import NotebookTask, Outcome
+from flows.connections import Connections
+from flows.naming import run_key
+from flows.object_storage import RunFolders
+from flows.renewable_analysis import renewable_analysis
+from flows.sweep import Swept, Verdict, judge, sweep
+from tests.flows.test_renewable_analysis import objects_of
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+GRACE, KEEP = timedelta(minutes=10), timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "expected"),
+    [
+        (StateType.RUNNING, None, Verdict.LEAVE),
+        (StateType.PENDING, None, Verdict.LEAVE),
+        (StateType.PAUSED, timedelta(days=30), Verdict.LEAVE),
+        (None, None, Verdict.LEAVE),
+        (StateType.CANCELLED, timedelta(minutes=9), Verdict.LEAVE),
+        (StateType.CANCELLED, timedelta(minutes=11), Verdict.REMOVE),
+        (StateType.COMPLETED, timedelta(minutes=11), Verdict.REMOVE),
+        (StateType.FAILED, timedelta(minutes=11), Verdict.END),
+        (StateType.CRASHED, timedelta(days=6), Verdict.END),
+        (StateType.CRASHED, timedelta(days=8), Verdict.REMOVE),
+        (StateType.FAILED, None, Verdict.LEAVE),
+    ],
+)
+def test_the_verdict(state: StateType | None, age: timedelta | None, expected: Verdict) -> None:
+    ended = None if age is None else NOW - age
+    assert judge(state, ended, NOW, GRACE, KEEP) is expected
+
+
+def test_a_failed_runs_data_stays_until_it_is_too_old(
+    failing: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = failing(transform_data=9)
+    state = renewable_analysis(
+        "Norway", connections=connections, output=str(tmp_path), return_state=True
+    )
+    kept = objects_of(state, connections)
+    assert kept
+    sweep(connections=connections, grace_minutes=0, keep_failed_days=7)
+    assert objects_of(state, connections) == kept
+    swept = sweep(connections=connections, grace_minutes=0, keep_failed_days=0)
+    assert swept.objects >= len(kept)
+    assert objects_of(state, connections) == []
+
+
+def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
+    connections: Connections, tmp_path: Path
+) -> None:
+    notebook = tmp_path / "sleep.py"
+    notebook.write_text("# Databricks notebook source\nimport time\ntime.sleep(120)\n")
+    job = connections.load_databricks_job().model_copy(
+        update={
+            "job_name": f"sleeping-{tmp_path.name}",
+            "tasks": [NotebookTask(task_key="sleep", notebook=str(notebook))],
+        }
+    )
+    job.save("sleeping", overwrite=True)
+    mine = Connections(databricks_job="sleeping")
+    with get_client(sync_client=True) as client:
+        over = client.create_flow_run(
+            renewable_analysis, parameters={"country": "x"}, state=Crashed()
+        )
+        alive = client.create_flow_run(
+            renewable_analysis, parameters={"country": "x"}, state=Running()
+        )
+    bucket = connections.load_bucket()
+    runs = [
+        job.trigger(RunFolders("x", run_key(each.id)).job_parameters(bucket))
+        for each in (over, alive)
+    ]
+    foreign = job.trigger({"country": "x"})
+
+    swept = sweep(connections=mine, grace_minutes=0)
+
+    assert isinstance(swept, Swept)
+    assert swept.cancelled == (runs[0].run_id,)
+    assert runs[0].refresh().outcome is Outcome.CANCELED
+    for run in (runs[1], foreign):
+        assert not run.refresh().outcome.ended
+        run.cancel()
+    for run in (*runs, foreign):
+        run.close()
