@@ -3,7 +3,8 @@
 import json
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -32,6 +33,7 @@ from blocks.databricks import (
     make_receipt,
     plan_repair,
 )
+from flows.asking import ask
 from flows.connections import Connections
 from flows.mirrors import Mirrors
 
@@ -113,17 +115,20 @@ def run_job(
         repairs_before = run.state.repairs
         # Why attempts failed, by run id; what happened before a restart counts as well.
         errors = {each.run_id: run.failure(each).error for each in run.state.causes}
-        try:
+        with cancel_on_error(run):
             started_with = _remember(run, job.job_name)
             while True:
-                errors |= _watch(run, mirrors)
-                plan = plan_repair(
+                errors |= watch(run, mirrors)
+                plan: RepairPlan | NoRepair = plan_repair(
                     run.state,
                     policy,
                     errors=errors,
                     repairs_before=repairs_before,
                     jitter=random.random(),  # noqa: S311  # no secret
                 )
+                if isinstance(plan, NoRepair) and plan.exhausted and policy.asks:
+                    plan, changed = ask(run.state, plan.reason, errors, policy.answer_seconds)
+                    run.change_parameters(changed)
                 if isinstance(plan, NoRepair):
                     break
                 if drift := _drift(run, started_with, policy):
@@ -132,14 +137,11 @@ def run_job(
                 started_with = _prepare(run, plan, started_with)
                 mirrors.repair(run, plan)
                 repaired += plan.task_keys
-        except BaseException:
-            _cancel(run)
-            raise
         if not run.state.outcome.ok:
             failures = [run.failure(attempt) for attempt in run.state.causes]
             raise DatabricksRunFailedError(run.state, plan.reason, failures)
         if run.state.repairs:
-            _give_receipt(run.state, policy.price_per_hour)
+            give_receipt(run.state, policy.price_per_hour)
         return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
 
 
@@ -170,7 +172,7 @@ def _start_or_adopt(job: DatabricksJob, parameters: Mapping[str, str]) -> Databr
     with get_client(sync_client=True) as client:
         before = databricks_run_id(client.read_flow_run(flow_run_id))
     if before is not None:
-        adopted = _adopt(job, before, parameters)
+        adopted = _adopt(job, before)
         if adopted is not None:
             logger.info("Going on with Databricks run %d", before)
             return adopted
@@ -178,11 +180,11 @@ def _start_or_adopt(job: DatabricksJob, parameters: Mapping[str, str]) -> Databr
     return job.trigger(parameters, f"prefect-{uuid5(flow_run_id, str(before))}")
 
 
-def _adopt(job: DatabricksJob, run_id: int, parameters: Mapping[str, str]) -> DatabricksRun | None:
+def _adopt(job: DatabricksJob, run_id: int) -> DatabricksRun | None:
     """Return a run that was started before; None, and say so, when it is of no more use."""
     logger = get_run_logger()
     try:
-        run = job.attach(run_id, parameters)
+        run = job.attach(run_id)
     except ApiError as error:
         # A run that does not exist (any more) is a 400 here, where other resources are a 404.
         if error.status not in (400, 404):
@@ -245,7 +247,8 @@ def _prepare(
     return settings
 
 
-def _give_receipt(state: RunState, price_per_hour: float) -> None:
+def give_receipt(state: RunState, price_per_hour: float) -> None:
+    """Publish and log what the repairs of a run ran again, reused and saved."""
     receipt = make_receipt(state, price_per_hour)
     create_markdown_artifact(
         f"# Repairs of run {state.run_id}\n\n{receipt.as_markdown()}\n{state.run_page_url}",
@@ -268,19 +271,24 @@ def _drift(run: DatabricksRun, started_with: Mapping[str, Any], policy: RepairPo
     )
 
 
-def _cancel(run: DatabricksRun) -> None:
-    """End a run that nobody watches any more, and leave the error that led here in place."""
+@contextmanager
+def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
+    """End a run that nobody will watch any more, and leave the error that led there in place."""
     logger = get_run_logger()
-    if run.state.outcome.ended:
-        return
-    logger.warning("Cancelling Databricks run %d", run.run_id)
     try:
-        run.cancel()
-    except DatabricksError as error:
-        logger.error("%s Run %d may still be alive: %s", error, run.run_id, run.state.run_page_url)
+        yield
+    except BaseException:
+        if not run.state.outcome.ended:
+            logger.warning("Cancelling Databricks run %d", run.run_id)
+            try:
+                run.cancel()
+            except DatabricksError as error:
+                url = run.state.run_page_url
+                logger.error("%s Run %d may still be alive: %s", error, run.run_id, url)
+        raise
 
 
-def _watch(run: DatabricksRun, mirrors: Mirrors) -> dict[int, str]:
+def watch(run: DatabricksRun, mirrors: Mirrors) -> dict[int, str]:
     """Follow the run to its end, showing each change; return why attempts failed, by run id."""
     logger = get_run_logger()
     errors = {}

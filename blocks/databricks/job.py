@@ -129,12 +129,13 @@ class DatabricksJob(JobBlock[dict[str, str]]):
             on_error.pop_all()
         return run
 
-    def attach(self, run_id: int, parameters: Mapping[str, str] | None = None) -> DatabricksRun:
+    def attach(self, run_id: int) -> DatabricksRun:
         """Take up a run that was started before; nothing is uploaded and nothing is changed.
+
+        Repairs send the job parameters again that the run shows.
 
         Args:
             run_id: The run's id.
-            parameters: The values that the run was started with, for its repairs.
 
         Returns:
             The run; use it in a ``with`` block. Its :meth:`~DatabricksRun.watch` does not tell
@@ -146,7 +147,8 @@ class DatabricksJob(JobBlock[dict[str, str]]):
         """
         with ExitStack() as on_error:
             client = on_error.enter_context(JobsClient(self.databricks_credentials))
-            run = DatabricksRun(client, run_id, {**self.parameters, **(parameters or {})})
+            run = DatabricksRun(client, run_id, {})
+            run.change_parameters(run.state.job_parameters)
             run.skip_ended()
             on_error.pop_all()
         return run

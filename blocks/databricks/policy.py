@@ -103,15 +103,22 @@ class RepairPolicy(BaseModel):
         description="When a budget is spent and tasks still fail: fail, or ask a person.",
         json_schema_extra=_place(9),
     )
+    answer_within_minutes: float = Field(
+        default=1440,
+        gt=0,
+        le=10_080,
+        description="How long to wait for the person's answer before the flow run fails.",
+        json_schema_extra=_place(10),
+    )
     out_of_memory_node_type_id: str = Field(
         default="",
         description="Node type for repairs after a task ran out of memory; empty: the same.",
-        json_schema_extra=_place(10),
+        json_schema_extra=_place(11),
     )
     on_demand_after_spot_loss: bool = Field(
         default=False,
         description="Repair on on-demand instances after a spot instance was lost.",
-        json_schema_extra=_place(11),
+        json_schema_extra=_place(12),
     )
     failure_classes: dict[str, FailureClass] = Field(
         default={},
@@ -119,7 +126,7 @@ class RepairPolicy(BaseModel):
             "Failures that you know better, by termination code, for example "
             '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}.'
         ),
-        json_schema_extra=_place(12),
+        json_schema_extra=_place(13),
     )
     use_changed_settings: bool = Field(
         default=False,
@@ -127,13 +134,13 @@ class RepairPolicy(BaseModel):
             "Repair even if the job was edited since its run started; Databricks then runs the "
             "repaired tasks with the job's new settings."
         ),
-        json_schema_extra=_place(13),
+        json_schema_extra=_place(14),
     )
     price_per_hour: float = Field(
         default=0,
         ge=0,
         description="What an hour of the job cluster costs, to tell what a repair saved.",
-        json_schema_extra=_place(14),
+        json_schema_extra=_place(15),
     )
 
     @model_validator(mode="before")
@@ -146,3 +153,13 @@ class RepairPolicy(BaseModel):
         if any(name in given for name in budgets):
             return given
         return {**dict.fromkeys(budgets, given["max_repairs"]), **given}
+
+    @property
+    def asks(self) -> bool:
+        """True when a person is asked once a budget is spent."""
+        return self.when_exhausted is WhenExhausted.ASK
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long a person has for the answer."""
+        return self.answer_within_minutes * 60

@@ -110,6 +110,10 @@ class DatabricksRun(JobRun[dict[str, str]]):
         settings: dict[str, Any] = self._client.get_job(self.state.job_id)["settings"]
         return settings
 
+    def change_parameters(self, changes: Mapping[str, str]) -> None:
+        """Let later repairs use other values for some of the job's parameters."""
+        self._parameters |= changes
+
     def change_cluster(self, changes: ClusterChanges) -> dict[str, Any]:
         """Change the saved job's clusters, for a repair that is to run on other machines.
 

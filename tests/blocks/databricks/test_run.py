@@ -204,7 +204,7 @@ def test_attach_takes_up_a_run_without_changing_anything(
     with job.trigger({"country": "Norway"}) as run:
         run.wait_for_completion()
     posts = len(workspace.journal("POST *"))
-    with job.attach(run.run_id, {"country": "Norway"}) as again:
+    with job.attach(run.run_id) as again:
         assert list(again.watch()) == []
         assert len(workspace.journal("POST *")) == posts
         again.repair(["second"], None)
