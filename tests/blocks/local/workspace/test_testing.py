@@ -33,7 +33,7 @@ class TestOtherOptions:
 
 def test_its_fixtures_are_all_that_a_test_needs(tmp_path: Path) -> None:
     (tmp_path / "test_elsewhere.py").write_text(ELSEWHERE)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "blocks.local.workspace.testing"]
+    command = [sys.executable, "-m", "pytest", "-q"]
     options = ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'pytest'}"]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path
