@@ -93,6 +93,14 @@ class JobsClient:
         self._stack.enter_context(self._portal.wrap_async_context_manager(self._http))
         return self
 
+    def _renew_token(self) -> None:
+        """Ask for a new OAuth token. The block keeps the one that it has until the last minute."""
+        if self._http is not None:
+            self._credentials._cached_token = None
+            self._http.headers["Authorization"] = self._credentials.get_client().headers[
+                "Authorization"
+            ]
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -252,7 +260,7 @@ class JobsClient:
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         if not repeatable:
-            return self._send(method, path, query, body)
+            return self._send_authorized(method, path, query, body)
         tries = Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_before_delay(self._budget_seconds),
@@ -260,8 +268,26 @@ class JobsClient:
             sleep=self._sleep,
             reraise=True,
         )
-        answer: dict[str, Any] = tries(self._send, method, path, query, body)
+        answer: dict[str, Any] = tries(self._send_authorized, method, path, query, body)
         return answer
+
+    def _send_authorized(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Send a request, once more with a new token if an OAuth token has expired."""
+        try:
+            return self._send(method, path, query, body)
+        except ApiError as error:
+            # A refused token is a 401 or, with "Invalid access token.", a 403; the request had no
+            # effect. A personal access token cannot be renewed.
+            if error.status not in (401, 403) or self._credentials.client_id is None:
+                raise
+        self._renew_token()
+        return self._send(method, path, query, body)
 
     def _send(
         self,

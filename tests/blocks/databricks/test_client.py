@@ -28,6 +28,7 @@ class Scripted:
 
     answers: list[tuple[int, Any, dict[str, str]] | None] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     port: int = 0
     ca_file: str = ""
@@ -53,10 +54,12 @@ def server(tmp_path: Path) -> Iterator[Scripted]:
 
         def answer(self) -> None:
             url = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else {}
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            is_json = self.headers.get("Content-Type") == "application/json"
+            body = json.loads(content) if content and is_json else {}
             query = {key: value[0] for key, value in parse_qs(url.query).items()}
             scripted.requests.append((self.command, url.path, body or query))
+            scripted.tokens.append(str(self.headers.get("Authorization")).split()[-1])
             given = scripted.answers.pop(0)
             if given is None:
                 self.close_connection = True
@@ -178,6 +181,42 @@ def test_job_names_are_compared_exactly(server: Scripted) -> None:
     server.answers = [ok({"jobs": jobs[:2], "next_page_token": "t"}), ok({"jobs": jobs[2:]})]
     with server.client() as client:
         assert [job["job_id"] for job in client.find_jobs("j")] == [1, 3]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_oauth_token_that_expires_is_renewed(
+    status: int, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The stock block asks for tokens with a client of its own, which trusts this file.
+    monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    credentials = DatabricksCredentials(
+        databricks_instance=f"localhost:{server.port}",
+        client_id="id",
+        client_secret="secret",
+        client_kwargs={"verify": server.ca_file},
+    )
+    expired = {"error_code": status, "message": "Invalid access token."}
+    server.answers = [
+        ok({"access_token": "first", "expires_in": 3600}),
+        ok({"run_id": 7}),
+        (status, expired, {}),
+        ok({"access_token": "second", "expires_in": 3600}),
+        ok({"run_id": 8}),
+        (status, expired, {}),
+        ok({"access_token": "third", "expires_in": 3600}),
+        (status, expired, {}),
+    ]
+    with JobsClient(credentials, sleep=server.waits.append) as client:
+        assert client.get_run(7)["run_id"] == 7
+        assert client.run_now(1, {}, "token-1") == 8
+        assert [token for token in server.tokens if token in ("first", "second")] == [
+            "first",
+            "first",
+            "second",
+        ]
+        with pytest.raises(ApiError, match="Invalid access token"):
+            client.get_run(7)
 
 
 @pytest.mark.parametrize(
