@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from prefect import Flow, runtime
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.futures import PrefectFuture
@@ -30,12 +29,12 @@ from blocks.databricks import (
     TaskAttempt,
     TaskFailure,
     differences,
-    make_receipt,
     plan_repair,
 )
 from flows.asking import ask
 from flows.connections import Connections
 from flows.mirrors import Mirrors
+from flows.reports import report_failure, report_link, report_receipt, report_tasks
 
 # Labels of the flow run that name its Databricks run; every process can read them.
 _RUN_LABEL = "databricks.run_id"
@@ -141,7 +140,7 @@ def run_job(
             failures = [run.failure(attempt) for attempt in run.state.causes]
             raise DatabricksRunFailedError(run.state, plan.reason, failures)
         if run.state.repairs:
-            give_receipt(run.state, policy.price_per_hour)
+            report_receipt(run.state, policy.price_per_hour)
         return JobOutcome(run.state, run.fetch_result(), tuple(repaired), mirrors.latest)
 
 
@@ -216,12 +215,7 @@ def _remember(run: DatabricksRun, job_name: str) -> Mapping[str, Any]:
         client.update_flow_run_labels(
             flow_run_id, {_RUN_LABEL: run.run_id, _SETTINGS_LABEL: json.dumps(settings)}
         )
-    create_link_artifact(
-        link=url,
-        link_text=f"{job_name}: run {run.run_id}",
-        key=f"databricks-run-{run.run_id}",
-        description="The Databricks job run of this flow run.",
-    )
+    report_link(run.state, job_name)
     return settings
 
 
@@ -245,19 +239,6 @@ def _prepare(
         logger.info("Waiting %.0f s before the repair", plan.delay_seconds)
         time.sleep(plan.delay_seconds)
     return settings
-
-
-def give_receipt(state: RunState, price_per_hour: float) -> None:
-    """Publish and log what the repairs of a run ran again, reused and saved."""
-    receipt = make_receipt(state, price_per_hour)
-    create_markdown_artifact(
-        f"# Repairs of run {state.run_id}\n\n{receipt.as_markdown()}\n{state.run_page_url}",
-        key=f"databricks-receipt-{state.run_id}",
-        description="What the repairs ran again, what they reused, and what that saved.",
-    )
-    get_run_logger().info(
-        "Repairs of run %d saved %.1f s against full re-runs", state.run_id, receipt.saved_seconds
-    )
 
 
 def _drift(run: DatabricksRun, started_with: Mapping[str, Any], policy: RepairPolicy) -> str:
@@ -297,6 +278,8 @@ def watch(run: DatabricksRun, mirrors: Mirrors) -> dict[int, str]:
         if attempt.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             failure = run.failure(attempt)
             errors[attempt.run_id] = failure.error
+            report_failure(failure)
         mirrors.show(attempt, failure)
+        report_tasks(run.state)
         logger.info("%s", describe(attempt, failure))
     return errors

@@ -7,8 +7,9 @@ from prefect.states import Completed
 from blocks.databricks import DatabricksJob, NoRepair
 from flows.asking import plan_decision
 from flows.connections import Connections
-from flows.databricks import DatabricksRunFailedError, cancel_on_error, give_receipt, watch
+from flows.databricks import DatabricksRunFailedError, cancel_on_error, watch
 from flows.mirrors import Mirrors
+from flows.reports import report_receipt
 
 
 class NotRepairedError(ValueError):
@@ -45,5 +46,5 @@ def repair_databricks_run(
         if not run.state.outcome.ok:
             failures = [run.failure(attempt) for attempt in run.state.causes]
             raise DatabricksRunFailedError(run.state, "it failed again", failures)
-        give_receipt(run.state, price_per_hour=0)
+        report_receipt(run.state, price_per_hour=0)
     return Completed(name="Repaired", message=f"Run again: {', '.join(plan.task_keys)}")

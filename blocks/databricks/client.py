@@ -110,6 +110,12 @@ class JobsClient:
         """Close the connection pool."""
         self._stack.__exit__(exc_type, exc, traceback)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never show: the credentials that this client uses."""
+        held = (self._credentials.token, self._credentials.client_secret)
+        return tuple(secret.get_secret_value() for secret in held if secret)
+
     # Jobs
 
     def find_jobs(self, name: str) -> list[dict[str, Any]]:

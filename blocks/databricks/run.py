@@ -19,6 +19,7 @@ from blocks.databricks.errors import (
     UnreachableError,
 )
 from blocks.databricks.polling import Timing, expected_ends, poll_delay, timing
+from blocks.databricks.redaction import redact
 from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
 
 _REPAIR_BUDGET_SECONDS = 600.0
@@ -241,12 +242,18 @@ class DatabricksRun(JobRun[dict[str, str]]):
             self._sleep(0.5)
 
     def failure(self, attempt: TaskAttempt) -> TaskFailure:
-        """Ask why an attempt failed. Outputs belong to attempts; the run as a whole has none."""
+        """Ask why an attempt failed, without any secret in the answer.
+
+        Outputs belong to attempts; the run as a whole has none.
+        """
         # An attempt that never started has no output; its state says why.
         output = self._client.get_output(attempt.run_id) if attempt.start_time else {}
         error = str(output.get("error") or attempt.status.message or attempt.outcome.value)
         trace = str(output.get("error_trace") or "").splitlines()[-_TRACE_LINES:]
-        return TaskFailure(attempt, error.strip(), "\n".join(trace))
+        secrets = self._client.secrets
+        return TaskFailure(
+            attempt, redact(error.strip(), secrets), redact("\n".join(trace), secrets)
+        )
 
     def wait_for_completion(self) -> None:  # type: ignore[override]  # synchronous, as flows are
         """Wait until the run has ended."""

@@ -1,21 +1,25 @@
 """The flow from end to end, on the embedded stack."""
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
 
-from blocks.databricks import RepairPolicy
+from blocks.databricks import RepairPolicy, RunState
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
 from flows.naming import run_key
@@ -140,6 +144,32 @@ def test_a_failed_task_is_repaired_alone(
     assert red.id in upstream(repair)
     assert repair.id in upstream(green)
 
+    story = artifacts(flow_run_id(state))
+    assert "1 to go" in story[f"databricks-error-{attempts_of(run, 'transform_data')[0]}"]
+    table = json.loads(story[f"databricks-tasks-{run.run_id}"])
+    assert [(row["task"], row["state"]) for row in table] == [
+        ("join_data", "succeeded"),
+        ("transform_data", "failed"),
+        ("transform_data", "succeeded"),
+    ]
+    assert "| 1 | transform_data" in story[f"databricks-receipt-{run.run_id}"]
+    assert run.run_page_url in story[f"databricks-run-{run.run_id}"]
+
+
+def attempts_of(run: RunState, task_key: str) -> list[int]:
+    found = [each for each in run.attempts if each.task_key == task_key]
+    return [each.run_id for each in sorted(found, key=lambda each: each.attempt_number)]
+
+
+def artifacts(run_id: UUID) -> dict[str, str]:
+    """Return what a flow run published, the newest of each key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])),
+            sort=ArtifactSort.CREATED_DESC,
+        )
+    return {str(each.key): str(each.data) for each in reversed(found)}
+
 
 def upstream(task_run: TaskRun) -> list[object]:
     return [getattr(each, "id", None) for each in task_run.task_inputs["wait_for"]]
@@ -230,7 +260,7 @@ def test_intermediate_data_is_kept_on_request(connections: Connections, tmp_path
     assert len(tables_of(state, connections)) == 6
 
 
-def retry(state: State[Any]) -> State[Any]:
+def retry(state: State[Any], **changes: Any) -> State[Any]:
     """Run a failed flow run again, as the button in the UI and the worker do."""
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(flow_run_id(state), Scheduled(name="AwaitingRetry"), force=True)
@@ -238,7 +268,10 @@ def retry(state: State[Any]) -> State[Any]:
     return cast(
         State[Any],
         run_flow(
-            renewable_analysis, flow_run=again, parameters=again.parameters, return_type="state"
+            renewable_analysis,
+            flow_run=again,
+            parameters={**again.parameters, **changes},
+            return_type="state",
         ),
     )
 
@@ -290,3 +323,31 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     assert analysis.databricks.run_id != error.state.run_id
     assert analysis.databricks.repairs == 0
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
+
+
+def test_an_edited_job_is_not_repaired_unless_that_is_asked_for(
+    failing: Callable[..., Connections], tmp_path: Path, workspace_client: httpx.Client
+) -> None:
+    connections = failing(transform_data=2)
+    first = renewable_analysis(
+        "Norway",
+        connections=connections,
+        repair=RepairPolicy(max_repairs=0),
+        output=str(tmp_path / "out"),
+        return_state=True,
+    )
+    error = first.result(raise_on_failure=False)
+    assert isinstance(error, DatabricksRunFailedError)
+    change = {"job_id": error.state.job_id, "new_settings": {"timeout_seconds": 777}}
+    workspace_client.post("2.2/jobs/update", json=change).raise_for_status()
+
+    second = retry(first, repair=RepairPolicy())
+    assert second.is_failed()
+    refused = second.result(raise_on_failure=False)
+    assert isinstance(refused, DatabricksRunFailedError)
+    assert "timeout_seconds: 0 is now 777" in str(refused)
+    assert refused.state.repairs == 0
+    assert objects_of(second, connections)
+
+    third = retry(first, repair=RepairPolicy(use_changed_settings=True, max_repairs=2))
+    assert third.name == "Repaired"

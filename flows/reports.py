@@ -1,0 +1,64 @@
+"""What Prefect shows of a Databricks run: its link, its tasks, its errors, its receipt."""
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.logging import get_run_logger
+
+from blocks.databricks import RunState, TaskFailure, make_receipt
+
+
+def report_link(state: RunState, job_name: str) -> None:
+    """Publish where the run is."""
+    create_link_artifact(
+        link=state.run_page_url,
+        link_text=f"{job_name}: run {state.run_id}",
+        key=f"databricks-run-{state.run_id}",
+        description="The Databricks job run of this flow run.",
+    )
+
+
+def report_tasks(state: RunState) -> None:
+    """Publish a table of all attempts as they are now; it replaces the one before."""
+    create_table_artifact(
+        table=[
+            {
+                "task": attempt.task_key,
+                "attempt": attempt.attempt_number,
+                "state": attempt.outcome.value,
+                "seconds": round(attempt.seconds, 1),
+            }
+            for attempt in sorted(
+                state.attempts, key=lambda a: (a.start_time or float("inf"), a.attempt_number)
+            )
+        ],
+        key=f"databricks-tasks-{state.run_id}",
+        description=f"Tasks of Databricks run {state.run_id}: {state.run_page_url}",
+    )
+
+
+def report_failure(failure: TaskFailure) -> None:
+    """Publish why an attempt failed, with the end of its trace."""
+    attempt = failure.attempt
+    # Four backticks: a trace may hold three.
+    trace = f"````text\n{failure.trace or failure.error}\n````"
+    create_markdown_artifact(
+        f"# {attempt.task_key} failed\n\n{trace}\n\n{attempt.run_page_url}",
+        key=f"databricks-error-{attempt.run_id}",
+        description=f"{attempt.task_key}, attempt {attempt.attempt_number}: {failure.error}",
+    )
+
+
+def report_receipt(state: RunState, price_per_hour: float) -> None:
+    """Publish and log what the repairs of a run ran again, reused and saved."""
+    receipt = make_receipt(state, price_per_hour)
+    create_markdown_artifact(
+        f"# Repairs of run {state.run_id}\n\n{receipt.as_markdown()}\n{state.run_page_url}",
+        key=f"databricks-receipt-{state.run_id}",
+        description="What the repairs ran again, what they reused, and what that saved.",
+    )
+    get_run_logger().info(
+        "Repairs of run %d saved %.1f s against full re-runs", state.run_id, receipt.saved_seconds
+    )
