@@ -112,9 +112,9 @@ def run_job(
     with _start_or_adopt(job, parameters) as run, Mirrors(after) as mirrors:
         repaired: list[str] = []
         repairs_before = run.state.repairs
-        # Why attempts failed, by run id; what happened before a restart counts as well.
-        errors = {each.run_id: run.failure(each).error for each in run.state.causes}
         with cancel_on_error(run):
+            # Why attempts failed, by run id; what happened before a restart counts as well.
+            errors = {each.run_id: run.failure(each).error for each in run.state.causes}
             started_with = _remember(run, job.job_name)
             while True:
                 errors |= watch(run, mirrors)
@@ -259,13 +259,13 @@ def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not run.state.outcome.ended:
-            logger.warning("Cancelling Databricks run %d", run.run_id)
-            try:
-                run.cancel()
-            except DatabricksError as error:
-                url = run.state.run_page_url
-                logger.error("%s Run %d may still be alive: %s", error, run.run_id, url)
+        # Also a run that read as ended a moment ago: a repair of it may be on its way.
+        logger.warning("Cancelling Databricks run %d", run.run_id)
+        try:
+            run.cancel()
+        except DatabricksError as error:
+            url = run.state.run_page_url
+            logger.error("%s Run %d may still be alive: %s", error, run.run_id, url)
         raise
 
 

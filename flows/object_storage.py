@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +17,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from flows.connections import Connections
 from flows.database import ONCE_A_RUN
 from flows.naming import is_run_key, slug
-from flows.result import ResultError, check_result, upsert_result
+from flows.result import check_report, check_result, upsert_result
 from flows.temporary_tables import CountrySubset, read_subset
 
 COUNTRY_SUBSET = "country_subset"
@@ -110,9 +109,7 @@ def load_result(
     bucket = connections.load_bucket()
     frame = read_folder(bucket, folders.key(TRANSFORMED_DATA))
     frame = frame.sort_values("Year", ignore_index=True)
-    found = {"rows": len(frame), "years": [int(frame["Year"].min()), int(frame["Year"].max())]}
-    if json.loads(reported) != found:
-        raise ResultError(f"transform_data reported {reported}, but its files have {found}.")
+    check_report(frame, reported)
     check_result(frame, [_read_csv(bucket, key) for key in exported])
     with SqlAlchemyConnector.load(connections.database) as connector:
         rows = upsert_result(connector, folders.country, frame)

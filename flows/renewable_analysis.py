@@ -97,7 +97,7 @@ def renewable_analysis(
         outcome = run_job(job, parameters, repair, after=exported)
         temporary.databricks = outcome.state
 
-        reported = outcome.results["transform_data"]
+        reported = outcome.results.get("transform_data", "")
         result = load_result(exported, folders, reported, connections, wait_for=outcome.task_runs)
         files = plot_share(result, country, attribution(used), output)
 

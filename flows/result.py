@@ -1,5 +1,6 @@
 """The result: its check, and the table ``renewable_share`` in which it lands."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -75,6 +76,28 @@ def check_result(frame: pd.DataFrame, subsets: Sequence[pd.DataFrame]) -> None:
     for subset, column in zip(subsets, columns, strict=True):
         _check_shares(by_year[column], subset.set_index("Year")[column])
     _check_sum(by_year[SUM_COLUMN], by_year[columns])
+
+
+def check_report(frame: pd.DataFrame, reported: str) -> None:
+    """Check the result against what the notebook that wrote it said about it.
+
+    Args:
+        frame: The result, as for `check_result`.
+        reported: JSON with ``rows`` and ``years`` (first and last); empty if it said nothing.
+
+    Raises:
+        ResultError: The two differ.
+    """
+    found = {"rows": len(frame), "years": [int(frame["Year"].min()), int(frame["Year"].max())]}
+    try:
+        said = json.loads(reported)
+    except ValueError:
+        said = None
+    if said != found:
+        raise ResultError(
+            f"transform_data reported {reported or 'nothing'}, but its files have "
+            f"{json.dumps(found)}."
+        )
 
 
 def upsert_result(connector: SqlAlchemyConnector, country: str, frame: pd.DataFrame) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +83,9 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self._seen: RunState | None = None
         self._started = time.monotonic()
         self._earlier: Mapping[str, list[Timing]] | None = None
+        # A repair runs on a thread of its own, and must not be sent after a cancel.
+        self._sending = threading.Lock()
+        self._cancelled = False
 
     def __enter__(self) -> Self:
         """Return the run itself."""
@@ -200,9 +204,12 @@ class DatabricksRun(JobRun[dict[str, str]]):
         repair_id: int | None = None
         while repair_id is None:
             try:
-                repair_id = self._client.repair_run(
-                    self.run_id, task_keys, latest_repair_id, self._parameters
-                )
+                with self._sending:
+                    if self._cancelled:
+                        raise RepairError(f"Run {self.run_id} was cancelled before its repair.")
+                    repair_id = self._client.repair_run(
+                        self.run_id, task_keys, latest_repair_id, self._parameters
+                    )
             except (ApiError, UnreachableError) as error:
                 newest = self.refresh().latest_repair_id
                 if newest != latest_repair_id:
@@ -229,8 +236,10 @@ class DatabricksRun(JobRun[dict[str, str]]):
         Raises:
             RunLostError: It is still alive after five minutes.
         """
-        if self.refresh().outcome.ended:
-            return
+        with self._sending:
+            self._cancelled = True
+        # A run that has ended takes this without harm, and one that only seems to have ended,
+        # because its repair does not show yet, needs it.
         self._client.cancel_run(self.run_id)
         give_up = time.monotonic() + _CANCEL_BUDGET_SECONDS
         while not self.refresh().outcome.ended:

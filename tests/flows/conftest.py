@@ -1,5 +1,6 @@
 """The embedded stack as the flows see it: block documents on a real Prefect server."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ def prefect_api(stack: StackDetails) -> Iterator[str]:
         assert details.prefect_api_url is not None
         with temporary_settings({PREFECT_API_URL: details.prefect_api_url}):
             yield details.prefect_api_url
+            # Logs that are still queued have to leave before the server does.
+            for handler in logging.getLogger("prefect.flow_runs").handlers:
+                handler.flush()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,13 @@ import pytest
 from prefect_sqlalchemy import SqlAlchemyConnector
 from sqlalchemy import text
 
-from flows.result import ResultError, check_result, read_result, upsert_result
+from flows.result import (
+    ResultError,
+    check_report,
+    check_result,
+    read_result,
+    upsert_result,
+)
 from flows.temporary_tables import transaction
 
 HYDRO, WIND = "Hydro (% electricity)", "Wind (% electricity)"
@@ -126,3 +132,13 @@ def test_a_failed_write_leaves_nothing(connector: SqlAlchemyConnector) -> None:
     with pytest.raises(Exception, match=r"too large|out of range|overflow"):
         upsert_result(connector, "Norway", result(year=[1999, 2000, 2001, 2**70]))
     assert list(read_result(connector, "Norway")["Year"]) == [1999]
+
+
+@pytest.mark.parametrize(
+    "reported", ["", "no json", "[]", '{"rows": 2, "years": [2000, 2001]}', '{"rows": 3}']
+)
+def test_a_report_that_differs_is_refused(reported: str) -> None:
+    frame = pd.DataFrame({"Year": [2000, 2001, 2002]})
+    with pytest.raises(ResultError, match="2002"):
+        check_report(frame, reported)
+    check_report(frame, '{"years": [2000, 2002], "rows": 3}')

@@ -155,6 +155,30 @@ def test_cancel_returns_when_the_run_has_ended(make_job: MakeJob) -> None:
         run.cancel()
 
 
+def test_no_repair_is_sent_after_a_cancel(make_job: MakeJob, workspace: RunningWorkspace) -> None:
+    workspace.faults.add("exception", task="second")
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        run.cancel()
+        assert run.state.outcome is Outcome.FAILED
+        with pytest.raises(RepairError, match="cancelled"):
+            run.repair(["second"], None)
+    assert workspace.journal("POST jobs/runs/repair") == []
+
+
+def test_a_repair_that_does_not_show_yet_is_cancelled_too(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("stale_reads", times=1)
+    with make_job(second=SLEEP).trigger() as run:
+        run.wait_for_completion()
+        run._client.repair_run(run.run_id, ["second"], None, {})
+        run.cancel()
+        run._sleep(3)
+        assert run.refresh().outcome is Outcome.CANCELED
+
+
 def test_the_saved_job_is_reused_and_reset_only_when_it_changed(
     make_job: MakeJob, workspace: RunningWorkspace
 ) -> None:
