@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -51,7 +51,7 @@ def failing(connections: Connections, tmp_path: Path) -> Callable[..., Connectio
     def make(**failures: int) -> Connections:
         job = connections.load_databricks_job()
         tasks = [_failing(task, failures.get(task.task_key, 0), tmp_path) for task in TASKS]
-        name = f"failing-{tmp_path.name.replace('_', '-').lower()}"
+        name = f"failing-{uuid4()}"
         DatabricksJob(
             databricks_credentials=job.databricks_credentials,
             job_name=name,

@@ -152,7 +152,7 @@ def test_a_stopped_run_cancels_on_databricks_and_cleans_up(
     folder: Path, stop: signal.Signals
 ) -> None:
     process = start(folder, "run", "--country", "Norway")
-    wait_for_line(process, "join_data: running")
+    wait_for_line(process, "Databricks run ")
     process.send_signal(stop)
     status, _, err = finish(process)
     assert status not in (0, None)
@@ -166,7 +166,7 @@ def test_a_stopped_run_cancels_on_databricks_and_cleans_up(
 @pytest.mark.slow
 def test_a_killed_run_leaves_no_process_and_does_not_stop_the_next(folder: Path) -> None:
     process = start(folder, "run", "--country", "Norway")
-    wait_for_line(process, "join_data: running")
+    wait_for_line(process, "Databricks run ")
     process.kill()
     finish(process)
     deadline = time.monotonic() + 20

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pandas as pd
 import pytest
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 # What a worker's process does: run the flow run that it was given.
 CHILD = """
 import sys
-from uuid import UUID
+from uuid import UUID, uuid4
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 from flows.renewable_analysis import renewable_analysis
@@ -54,7 +54,7 @@ def faulty(
 
 
 @pytest.fixture
-def on_faulty(faulty: RunningWorkspace, connections: Connections, tmp_path: Path) -> Connections:
+def on_faulty(faulty: RunningWorkspace, connections: Connections) -> Connections:
     """The usual connections, but for the workspace."""
     credentials = DatabricksCredentials(
         databricks_instance=faulty.host,
@@ -63,7 +63,7 @@ def on_faulty(faulty: RunningWorkspace, connections: Connections, tmp_path: Path
     )
     job = connections.load_databricks_job()
     job.model_copy(
-        update={"databricks_credentials": credentials, "job_name": f"renewables of {tmp_path.name}"}
+        update={"databricks_credentials": credentials, "job_name": f"renewables {uuid4()}"}
     ).save("faulty", overwrite=True)
     faulty.faults.clear()
     faulty.clear_journal()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -65,7 +66,7 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     notebook.write_text("# Databricks notebook source\nimport time\ntime.sleep(120)\n")
     job = connections.load_databricks_job().model_copy(
         update={
-            "job_name": f"sleeping-{tmp_path.name}",
+            "job_name": f"sleeping {uuid4()}",
             "tasks": [NotebookTask(task_key="sleep", notebook=str(notebook))],
         }
     )

@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from blocks.local.stack import StackDetails, embedded_stack
+from flows.connections import Connections
 from tests.flows.conftest import task_runs
 from tests.flows.test_cli import NOTHING, databricks_runs, finish, folder, leftovers, start
 
@@ -39,6 +40,16 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:  # the fixture, asked f
 def stack(folder: Path, up: subprocess.Popen[str]) -> Iterator[StackDetails]:
     with embedded_stack(folder / ".renewables", prefect_server=False) as details:
         yield details
+
+
+def make_join_data_slow(folder: Path) -> None:
+    """Give the deployment's job a first notebook that a cancel always comes in time for."""
+    notebook = folder / "join_data.py"
+    notebook.write_text("# Databricks notebook source\nimport time\ntime.sleep(120)\n")
+    job = Connections().load_databricks_job()
+    first, *others = job.tasks
+    slow = first.model_copy(update={"notebook": str(notebook)})
+    job.model_copy(update={"tasks": [slow, *others]}).save("renewables", overwrite=True)
 
 
 def deploy_run(country: str, output: Path, seconds: float) -> FlowRun:
@@ -71,6 +82,7 @@ def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
     assert (tmp_path / "out" / "norway.png").is_file()
     assert leftovers(stack) == NOTHING
 
+    make_join_data_slow(tmp_path)
     run = deploy_run("Denmark", tmp_path / "out", seconds=0)
     deadline = time.monotonic() + 60
     while not databricks_runs(stack, "active_only=true"):
