@@ -43,7 +43,10 @@ from prefect_databricks.models.jobs import (
 from tests.conformance.target import Target
 
 # The block can store the certificate authority's file only by its name.
-pytestmark = pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`verify=<str>` is deprecated"),
+]
 
 Create = Callable[..., int]
 MOOD = [JobParameterDefinition(name="mood", default="good")]

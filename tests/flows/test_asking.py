@@ -94,6 +94,7 @@ def run_and_answer(
     )
 
 
+@pytest.mark.slow
 def test_the_answer_is_carried_out(failing: Callable[..., Connections], tmp_path: Path) -> None:
     answer = {"tasks": ["transform_data"], "note": "try again"}
     state = run_and_answer(failing(transform_data=1), tmp_path, answer, minutes=5)
@@ -103,6 +104,7 @@ def test_the_answer_is_carried_out(failing: Callable[..., Connections], tmp_path
     assert analysis.databricks.repairs == 1
 
 
+@pytest.mark.slow
 def test_no_answer_is_a_clean_failure(failing: Callable[..., Connections], tmp_path: Path) -> None:
     state = run_and_answer(failing(transform_data=1), tmp_path, None, minutes=0.1)
     # The flow and the Prefect server both notice; whoever is first says it in its own words.
