@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Scheduled
 from prefect_databricks import DatabricksCredentials
 
+from blocks.databricks import DatabricksJob
 from blocks.local.stack import StackDetails
 from blocks.local.workspace.testing import RunningWorkspace, running_workspace
 from flows.connections import Connections
@@ -62,8 +63,12 @@ def on_faulty(faulty: RunningWorkspace, connections: Connections) -> Connections
         client_kwargs={"verify": str(faulty.ca_file)},
     )
     job = connections.load_databricks_job()
-    job.model_copy(
-        update={"databricks_credentials": credentials, "job_name": f"renewables {uuid4()}"}
+    # Not a copy: that would be saved over the document which it was loaded from.
+    DatabricksJob(
+        databricks_credentials=credentials,
+        job_name=f"renewables {uuid4()}",
+        tasks=job.tasks,
+        parameters=job.parameters,
     ).save("faulty", overwrite=True)
     faulty.faults.clear()
     faulty.clear_journal()
