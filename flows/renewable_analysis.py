@@ -78,7 +78,8 @@ def renewable_analysis(
     database = connections.database
 
     # A retry does not load, select and export again, unless the files have been swept meanwhile.
-    exported_before = has_objects(connections.load_bucket(), folders.key(COUNTRY_SUBSET))
+    bucket = connections.load_bucket()
+    exported_before = has_objects(bucket, folders.key(COUNTRY_SUBSET))
     load = load_table.with_options(refresh_cache=not exported_before)
     select = select_country.with_options(refresh_cache=not exported_before)
     export = export_subset.with_options(refresh_cache=not exported_before)
@@ -93,7 +94,7 @@ def renewable_analysis(
         )
 
         job = connections.load_databricks_job()
-        parameters = folders.job_parameters(connections.load_bucket())
+        parameters = folders.job_parameters(bucket)
         outcome = run_job(job, parameters, repair, after=exported)
         temporary.databricks = outcome.state
 

@@ -197,27 +197,31 @@ def _read(task: NotebookTask) -> str:
         ) from error
 
 
+def _create_job(client: JobsClient, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Create the saved job, and return all of its name; the oldest is the one to use."""
+    name = str(settings["name"])
+    try:
+        created = client.create_job(settings)
+    except (ApiError, UnreachableError) as error:
+        # The answer may have been lost after the job was made: then it is found below.
+        if not is_transient(error):
+            raise
+        created = None
+    # Two flow runs may both have found none: the oldest job is the one that all agree on.
+    jobs = client.find_jobs(name)
+    if not jobs:
+        raise UnreachableError(
+            f"Databricks did not answer when job {name!r} was created; try again."
+        )
+    if created is not None and jobs[0]["job_id"] != created:
+        client.delete_job(created)
+    return jobs
+
+
 def _ensure_job(client: JobsClient, settings: Mapping[str, Any]) -> int:
     """Return the id of the saved job of this name, created or reset as needed."""
     name = str(settings["name"])
-    if not client.find_jobs(name):
-        try:
-            created = client.create_job(settings)
-        except (ApiError, UnreachableError) as error:
-            # The answer may have been lost after the job was made: then it is found below.
-            if not is_transient(error):
-                raise
-            created = None
-        # Two flow runs may both have found none: the oldest job is the one that all agree on.
-        jobs = client.find_jobs(name)
-        if not jobs:
-            raise UnreachableError(
-                f"Databricks did not answer when job {name!r} was created; try again."
-            )
-        if created is not None and jobs[0]["job_id"] != created:
-            client.delete_job(created)
-    else:
-        jobs = client.find_jobs(name)
+    jobs = client.find_jobs(name) or _create_job(client, settings)
     job_id = int(jobs[0]["job_id"])
     if settings_differ(settings, client.get_job(job_id)["settings"]):
         if alive := client.active_runs(job_id):
