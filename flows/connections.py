@@ -3,7 +3,9 @@
 from typing import cast
 
 from prefect_aws.s3 import S3Bucket
+from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import BaseModel, Field
+from sqlalchemy import URL
 
 from blocks.databricks import DatabricksJob
 
@@ -18,6 +20,12 @@ class Connections(BaseModel):
     databricks_job: str = Field(
         default="renewables", description="Name of the Databricks Job block."
     )
+
+    def database_url(self) -> URL:
+        """Return where the database is; the password in it prints as asterisks."""
+        with SqlAlchemyConnector.load(self.database) as connector:
+            url: URL = connector.get_engine().url
+        return url
 
     def load_bucket(self) -> S3Bucket:
         """Load the block of the bucket."""

@@ -83,7 +83,8 @@ def draw_chart(frame: pd.DataFrame, country: str, attribution: str) -> Figure:
     FigureCanvasAgg(figure)
     title = f"{textwrap.shorten(country, 50, placeholder=' …')}, {_span(years)}"
     _write(figure, 0.96, title, 15, weight="bold")
-    _write(figure, 0.885, f"Share of electricity from {_subject(shares)}", 10.5, color=SOFT_INK)
+    what = f"Share of electricity from {subject(list(shares.columns))}"
+    _write(figure, 0.885, what, 10.5, color=SOFT_INK)
     notes = [f"{attribution}.", _gap_note(shares)]
     note = "\n".join(textwrap.fill(note, 155) for note in notes if note)
     _write(figure, 0.025, note, 7.5, va="bottom", color=SOFT_INK)
@@ -214,9 +215,10 @@ def _span(years: npt.NDArray[np.int64]) -> str:
     return f"{first}–{last}" if last > first else f"{first}"  # noqa: RUF001 (a range of years)
 
 
-def _subject(shares: pd.DataFrame) -> str:
-    listed = _listing(shares.columns)
-    return listed if len(listed) < 70 else f"{len(shares.columns)} sources"
+def subject(columns: Sequence[str]) -> str:
+    """Return what the shares are of, for a headline: the sources, or their number if many."""
+    listed = _listing(columns)
+    return listed if len(listed) < 70 else f"{len(columns)} sources"
 
 
 def _gap_note(shares: pd.DataFrame) -> str:

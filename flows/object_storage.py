@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pandas as pd
-from prefect import task
+from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect_aws.s3 import S3Bucket
@@ -57,7 +57,9 @@ class RunFolders:
         }
 
 
-@task(
+# A flow names the assets of these tasks, by with_options(assets=[...]); see flows.lineage.
+@materialize(
+    f"s3://bucket/{COUNTRY_SUBSET}",
     task_run_name="export {subset.name}",
     cache_policy=ONCE_A_RUN,
     persist_result=True,
@@ -86,7 +88,13 @@ def export_subset(
     return key
 
 
-@task(task_run_name="load result", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=2)
+@materialize(
+    "postgresql://database/renewable_share",
+    task_run_name="load result",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=2,
+)
 def load_result(
     exported: list[str], folders: RunFolders, reported: str, connections: Connections
 ) -> pd.DataFrame:

@@ -14,8 +14,10 @@ from flows.attribution import attribution
 from flows.chart import plot_share
 from flows.cleanup import TemporaryData
 from flows.connections import Connections
+from flows.country_report import publish_report
 from flows.database import check_country, load_table, select_country
 from flows.databricks import cancel_job_run, run_job
+from flows.lineage import chart_asset, result_asset, source_asset, subset_asset
 from flows.naming import run_key
 from flows.object_storage import (
     COUNTRY_SUBSET,
@@ -79,10 +81,15 @@ def renewable_analysis(
 
     # A retry does not load, select and export again, unless the files have been swept meanwhile.
     bucket = connections.load_bucket()
+    parameters = folders.job_parameters(bucket)
     exported_before = has_objects(bucket, folders.key(COUNTRY_SUBSET))
-    load = load_table.with_options(refresh_cache=not exported_before)
+    load = load_table.with_options(
+        refresh_cache=not exported_before, asset_deps=[source_asset(source) for source in used]
+    )
     select = select_country.with_options(refresh_cache=not exported_before)
-    export = export_subset.with_options(refresh_cache=not exported_before)
+    export = export_subset.with_options(
+        refresh_cache=not exported_before, assets=[subset_asset(parameters["subset_path"], country)]
+    )
 
     with TemporaryData(folders, connections, keep_intermediate) as temporary:
         tables = temporary.finish(load.map(used, numbers, run_key=key, database=database))
@@ -94,13 +101,16 @@ def renewable_analysis(
         )
 
         job = connections.load_databricks_job()
-        parameters = folders.job_parameters(bucket)
         outcome = run_job(job, parameters, repair, after=exported)
         temporary.databricks = outcome.state
 
         reported = outcome.results.get("transform_data", "")
-        result = load_result(exported, folders, reported, connections, wait_for=outcome.task_runs)
-        files = plot_share(result, country, attribution(used), output)
+        load_into = load_result.with_options(assets=[result_asset(connections.database_url())])
+        result = load_into(exported, folders, reported, connections, wait_for=outcome.task_runs)
+        note = attribution(used)
+        plot = plot_share.with_options(assets=[chart_asset(country, output)])
+        files = plot(result, country, note, output)
+        publish_report(result, country, note, files, outcome.state, repair.price_per_hour)
 
     analysis = Analysis(country, tuple(result["Year"]), files.chart, files.data, outcome.state)
     if outcome.repaired:

@@ -12,6 +12,13 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
+from prefect.events import Event
+from prefect.events.filters import (
+    EventFilter,
+    EventNameFilter,
+    EventOrder,
+    EventRelatedFilter,
+)
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks.databricks import DatabricksJob, NotebookTask
@@ -128,4 +135,23 @@ def task_runs(flow_run_id: UUID) -> list[TaskRun]:
             if all(run.state and run.state.is_final() for run in found):
                 return sorted(found, key=lambda run: str(run.start_time))
             assert time.monotonic() < deadline, [(run.name, run.state_name) for run in found]
+            time.sleep(0.2)
+
+
+def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
+    """Return what a flow run emitted, oldest first, once that many events have arrived."""
+    deadline = time.monotonic() + 20
+    wanted = EventFilter(
+        event=EventNameFilter(prefix=[prefix]),
+        related=EventRelatedFilter(id=[f"prefect.flow-run.{flow_run_id}"]),
+        order=EventOrder.ASC,
+    )
+    with get_client(sync_client=True) as client:
+        while True:
+            found = client.request(
+                "POST", "/events/filter", json={"filter": wanted.model_dump(mode="json")}
+            ).json()["events"]
+            if len(found) >= count:
+                return [Event.model_validate(each) for each in found]
+            assert time.monotonic() < deadline, [each["event"] for each in found]
             time.sleep(0.2)

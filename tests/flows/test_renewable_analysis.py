@@ -22,13 +22,13 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from blocks.databricks import RepairPolicy, RunState
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
-from flows.naming import run_key
+from flows.naming import run_key, slug
 from flows.object_storage import delete_folders
 from flows.renewable_analysis import Analysis, renewable_analysis
 from flows.result import read_result
 from flows.sample import SAMPLE
 from flows.temporary_tables import run_tables
-from tests.flows.conftest import task_runs
+from tests.flows.conftest import events, task_runs
 
 Ask = Callable[[str], dict[str, Any]]
 
@@ -102,11 +102,33 @@ def test_the_result_is_right_and_nothing_else_is_left(
         assert as_years(read_result(connector, country)) == wanted
     assert analysis.chart.read_bytes().startswith(b"\x89PNG")
 
+    check_lineage(flow_run_id(state), country, analysis.chart)
+    report = artifacts(flow_run_id(state))[f"renewable-share-{slug(country)}"]
+    assert report.startswith(f"# {country}: ")
+    assert analysis.databricks.run_page_url in report
+
     assert objects_of(state, connections) == []
     assert tables_of(state, connections) == []
     run = databricks(f"2.2/jobs/runs/get?run_id={analysis.databricks.run_id}")
     assert len(run["job_clusters"]) == 1
     assert [attempt.attempt_number for attempt in analysis.databricks.attempts] == [0, 0]
+
+
+def check_lineage(run_id: UUID, country: str, chart: Path) -> None:
+    """Check that sources lead to subsets, those to the table, and that to the chart."""
+    made: dict[str, set[str]] = {}
+    for event in events(run_id, "prefect.asset.materialization.succeeded", 5):
+        upstream = {each.id for each in event.related if each.role == "asset"}
+        made.setdefault(event.resource.id, set()).update(upstream)
+    (subsets,) = (key for key in made if key.startswith("s3://"))
+    (table,) = (key for key in made if key.startswith("postgresql://"))
+    assert subsets.endswith(f"/country_subset/{slug(country)}")
+    assert table.endswith("/renewable_share")
+    assert made == {
+        subsets: {path.as_uri() for path in SAMPLE},
+        table: {subsets},
+        f"file://{chart}": {table},
+    }
 
 
 def test_a_failed_task_is_repaired_alone(
