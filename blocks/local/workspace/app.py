@@ -9,6 +9,7 @@ from blocks.local.workspace.api import about
 from blocks.local.workspace.api.access import AccessControl
 from blocks.local.workspace.api.clusters import ClustersApi
 from blocks.local.workspace.api.jobs import JobsApi
+from blocks.local.workspace.api.oauth import Tokens, add_oauth
 from blocks.local.workspace.api.openapi import document
 from blocks.local.workspace.api.permissions import PermissionsApi
 from blocks.local.workspace.api.routing import add_error_handlers, add_routes
@@ -62,7 +63,9 @@ def make_app(
     app.add_api_route("/openapi.json", lambda: JSONResponse(document(routes)), methods=["GET"])
     add_pages(app, store, identity)
     add_error_handlers(app)
-    app.add_middleware(AccessControl, token=token)
+    tokens = Tokens(token)
+    add_oauth(app, tokens, identity)
+    app.add_middleware(AccessControl, tokens=tokens)
     if side_api:
         add_faults(app, faults, token)
 

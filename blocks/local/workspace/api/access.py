@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from blocks.local.workspace.api.oauth import Tokens
 from blocks.local.workspace.api.routing import error_response
 from blocks.local.workspace.errors import ApiError
 
@@ -24,12 +24,12 @@ class AccessControl:
 
     Args:
         app: What it protects.
-        token: The bearer token of the API.
+        tokens: The bearer tokens of the API.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
-        self._token = token.encode()
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with an error."""
@@ -55,7 +55,7 @@ class AccessControl:
                 "Credential was not sent or was of an unsupported type for this API.",
             )
         # The cloud answers a wrong token with a number for a code.
-        if not hmac.compare_digest(given.strip().encode(), self._token):
+        if not self._tokens.accepts(given.strip()):
             return ApiError(403, 403, "Invalid access token.")
         return None
 
