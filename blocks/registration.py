@@ -7,9 +7,11 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from prefect_aws.s3 import S3Bucket
 from prefect_databricks import DatabricksCredentials
-from prefect_sqlalchemy import SqlAlchemyConnector
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from blocks.databricks import DatabricksJob, NotebookTask
 
@@ -67,6 +69,15 @@ class Settings(BaseModel):
         description="SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name."
     )
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_url(cls, given: SecretStr) -> SecretStr:
+        try:
+            make_url(given.get_secret_value())
+        except ArgumentError:
+            raise ValueError("not an SQLAlchemy URL") from None
+        return given
+
 
 class _Environment(Settings, BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
@@ -121,8 +132,22 @@ def blocks_from(settings: Settings) -> list[Block]:
         aws_client_parameters=AwsClientParameters(endpoint_url=settings.aws_endpoint_url),
     )
     bucket = S3Bucket(bucket_name=settings.renewables_bucket, credentials=aws)
-    connector = SqlAlchemyConnector(connection_info=settings.database_url.get_secret_value())
+    connector = SqlAlchemyConnector(connection_info=_components(settings.database_url))
     return [databricks, job, aws, bucket, connector]
+
+
+def _components(database_url: SecretStr) -> ConnectionComponents:
+    """Take a URL apart: Prefect shows one that is whole, password and all, in its UI and events."""
+    url = make_url(database_url.get_secret_value())
+    return ConnectionComponents(
+        driver=url.drivername,
+        database=url.database,
+        username=url.username,
+        password=url.password,
+        host=url.host,
+        port=url.port,
+        query={name: str(value) for name, value in url.query.items()},
+    )
 
 
 def register(settings: Settings) -> list[str]:

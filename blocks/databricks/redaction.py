@@ -14,11 +14,10 @@ _PATTERNS = (
     re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),  # AWS access key id
     re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),  # JSON web token
     re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"),  # user and password in a URL
-    # key=value and "key": "value" of a few telling names
+    # key=value and "key": "value" of a few telling names, AWS_SECRET_ACCESS_KEY among them
     re.compile(
-        r"(?i)(?<=password)[\"']?\s*[=:]\s*[\"']?[^\s\"',;)]+"
-        r"|(?<=secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',;)]+"
-        r"|(?<=token)[\"']?\s*[=:]\s*[\"']?[^\s\"',;)]+"
+        r"(?i)(?P<name>(?:password|passwd|secret|token)(?:_\w*key)?[\"']?\s*[=:]\s*[\"']?)"
+        r"[^\s\"',;)}]+"
     ),
 )
 
@@ -38,5 +37,9 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= 4:
             text = text.replace(secret, REDACTED)
     for pattern in _PATTERNS:
-        text = pattern.sub(REDACTED, text)
+        text = pattern.sub(_redacted, text)
     return text
+
+
+def _redacted(found: re.Match[str]) -> str:
+    return f"{found.groupdict().get('name', '')}{REDACTED}"

@@ -6,6 +6,7 @@ import pytest
 from prefect_aws.s3 import S3Bucket
 from prefect_databricks import DatabricksCredentials
 from prefect_sqlalchemy import SqlAlchemyConnector
+from sqlalchemy import make_url
 
 from blocks.databricks import DatabricksJob
 from blocks.databricks.spec import check_tasks
@@ -76,7 +77,7 @@ def test_what_is_missing_is_named_without_any_value(
     monkeypatch.setenv("DATABASE_URL", "hidden-word")
     with pytest.raises(IncompleteSettingsError) as caught:
         settings_from_environment()
-    assert "DATABRICKS_HOST, RENEWABLES_BUCKET" in str(caught.value)
+    assert "DATABASE_URL, DATABRICKS_HOST, RENEWABLES_BUCKET" in str(caught.value)
     assert "hidden-word" not in str(caught.value)
 
 
@@ -84,3 +85,19 @@ def test_the_example_names_every_setting() -> None:
     example = (PROJECT / ".env.example").read_text()
     for name in Settings.model_fields:
         assert f"{name.upper()}=" in example, name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:p%40ss%2Fword@db.example:5433/name?sslmode=require",
+        "sqlite:////data/x.db",
+    ],
+)
+def test_the_password_of_the_database_is_a_secret_of_its_block(url: str) -> None:
+    connector = blocks_from(Settings.model_validate({**VALUES, "database_url": url}))[-1]
+    assert isinstance(connector, SqlAlchemyConnector)
+    with connector:
+        made = connector.get_engine().url
+    assert made == make_url(url)
+    assert "p@ss/word" not in connector.model_dump_json() + repr(connector)

@@ -14,6 +14,8 @@ from blocks.databricks.redaction import redact
         ("AKIAABCDEFGHIJKLMNOP was refused", "ABCDEFGHIJKLMNOP"),
         ("could not connect to postgresql://me:hunter22@host/db", "hunter22"),
         ("connect(password='hunter22')", "hunter22"),
+        ("{'AWS_SECRET_ACCESS_KEY': 'hunter22', 'A': 'b'}", "hunter22"),
+        ("AWS_SESSION_TOKEN=hunter22", "hunter22"),
         ('{"client_secret": "hunter22", "a": 1}', "hunter22"),
         ("Authorization: Bearer eyJhbGciOiJIUzI1.eyJzdWIiOiIx.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
     ],
