@@ -1,16 +1,19 @@
 """Block documents from the environment: the one place where connection details come from."""
 
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
+import httpx
 from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL
 from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from prefect_aws.s3 import S3Bucket
 from prefect_databricks import DatabricksCredentials
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from blocks.databricks import DatabricksJob, NotebookTask
@@ -47,7 +50,7 @@ class Settings(BaseModel):
     Databricks' and AWS' own tools read, where there is one.
     """
 
-    databricks_host: str = Field(description="Workspace host; a scheme is taken off.")
+    databricks_host: str = Field(description="Workspace host, or a URL of the workspace.")
     databricks_token: SecretStr | None = Field(None, description="Personal access token.")
     databricks_client_id: str | None = Field(None, description="OAuth service principal.")
     databricks_client_secret: SecretStr | None = Field(None, description="Its secret.")
@@ -69,14 +72,36 @@ class Settings(BaseModel):
         description="SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name."
     )
 
+    @field_validator("databricks_host")
+    @classmethod
+    def _host_of_a_url(cls, given: str) -> str:
+        """Take what is copied from a browser's address bar, ``https://HOST/?o=1`` say."""
+        return urlsplit(given if "://" in given else f"https://{given}").netloc
+
     @field_validator("database_url")
     @classmethod
-    def _is_url(cls, given: SecretStr) -> SecretStr:
+    def _can_be_used(cls, given: SecretStr) -> SecretStr:
         try:
-            make_url(given.get_secret_value())
-        except ArgumentError:
-            raise ValueError("not an SQLAlchemy URL") from None
+            create_engine(given.get_secret_value())  # connects to nothing yet
+        except (ArgumentError, ImportError, ValueError):
+            raise ValueError(
+                "DATABASE_URL cannot be used: write postgresql+psycopg://user:password@host/name."
+            ) from None
         return given
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        token = self.databricks_token is not None
+        principal = (
+            self.databricks_client_id is not None,
+            self.databricks_client_secret is not None,
+        )
+        if principal != (not token, not token):
+            raise ValueError(
+                "Give either DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID with "
+                "DATABRICKS_CLIENT_SECRET, to say who starts the job."
+            )
+        return self
 
 
 class _Environment(Settings, BaseSettings):
@@ -84,7 +109,11 @@ class _Environment(Settings, BaseSettings):
 
 
 class IncompleteSettingsError(ValueError):
-    """The environment lacks connection details; the message names them."""
+    """The environment lacks connection details, or has wrong ones; the message says which."""
+
+
+class PrefectUnreachableError(ConnectionError):
+    """No Prefect API answers."""
 
 
 def settings_from_environment() -> Settings:
@@ -96,17 +125,25 @@ def settings_from_environment() -> Settings:
     try:
         return _Environment()
     except ValidationError as error:
-        # Pydantic's own message would quote the values.
-        names = sorted({str(item["loc"][0]).upper() for item in error.errors()})
-        raise IncompleteSettingsError(
-            f"Set {', '.join(names)} in the environment or in .env; see .env.example."
-        ) from None
+        raise IncompleteSettingsError(_complaint(error)) from None
+
+
+def _complaint(error: ValidationError) -> str:
+    """Say what is wrong. Pydantic's own message would quote the values."""
+    problems = error.errors(include_url=False, include_input=False)
+    ours = [str(item["ctx"]["error"]) for item in problems if item["type"] == "value_error"]
+    names = sorted(
+        str(item["loc"][0]).upper() for item in problems if item["type"] != "value_error"
+    )
+    if names:
+        ours.insert(0, f"Set {', '.join(names)} in the environment or in .env; see .env.example.")
+    return " ".join(ours)
 
 
 def blocks_from(settings: Settings) -> list[Block]:
     """Build the block documents that the flows load, each after those that it refers to."""
     databricks = DatabricksCredentials(
-        databricks_instance=settings.databricks_host.split("://")[-1].rstrip("/"),
+        databricks_instance=settings.databricks_host,
         token=settings.databricks_token,
         client_id=settings.databricks_client_id,
         client_secret=settings.databricks_client_secret,
@@ -151,9 +188,18 @@ def _components(database_url: SecretStr) -> ConnectionComponents:
 
 
 def register(settings: Settings) -> list[str]:
-    """Create or update the block documents, and return their names (``type/document``)."""
+    """Create or update the block documents, and return their names (``type/document``).
+
+    Raises:
+        PrefectUnreachableError: No Prefect API answers.
+    """
     names = []
     for block in blocks_from(settings):
-        block.save(DOCUMENT, overwrite=True)
+        try:
+            block.save(DOCUMENT, overwrite=True)
+        except httpx.TransportError as error:
+            raise PrefectUnreachableError(
+                f"No Prefect API answers at {PREFECT_API_URL.value()}: check PREFECT_API_URL."
+            ) from error
         names.append(f"{block.get_block_type_slug()}/{DOCUMENT}")
     return names

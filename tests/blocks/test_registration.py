@@ -1,8 +1,15 @@
 """Block documents from the environment."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from uuid import uuid4
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_aws.s3 import S3Bucket
 from prefect_databricks import DatabricksCredentials
 from prefect_sqlalchemy import SqlAlchemyConnector
@@ -10,12 +17,15 @@ from sqlalchemy import make_url
 
 from blocks.databricks import DatabricksJob
 from blocks.databricks.spec import check_tasks
+from blocks.local.object_store import ObjectStore
 from blocks.registration import (
     JOB_PARAMETERS,
     TASKS,
     IncompleteSettingsError,
+    PrefectUnreachableError,
     Settings,
     blocks_from,
+    register,
     settings_from_environment,
 )
 
@@ -28,8 +38,17 @@ VALUES = {
 }
 
 
-def test_the_host_may_be_given_as_databricks_own_tools_want_it() -> None:
-    credentials, job, _, bucket, connector = blocks_from(Settings.model_validate(VALUES))
+@pytest.mark.parametrize(
+    "given",
+    [
+        "dbc-1.cloud.databricks.com",
+        "https://dbc-1.cloud.databricks.com/",
+        "https://dbc-1.cloud.databricks.com/?o=123#job/4",
+    ],
+)
+def test_the_host_may_be_given_as_others_show_it(given: str) -> None:
+    settings = Settings.model_validate({**VALUES, "databricks_host": given})
+    credentials, job, _, bucket, connector = blocks_from(settings)
     assert isinstance(credentials, DatabricksCredentials)
     assert credentials.databricks_instance == "dbc-1.cloud.databricks.com"
     assert isinstance(job, DatabricksJob)
@@ -64,7 +83,7 @@ def test_an_env_file_is_read_and_the_environment_wins(
     monkeypatch.setenv("RENEWABLES_BUCKET", "other")
     settings = settings_from_environment()
     assert settings.renewables_bucket == "other"
-    assert settings.databricks_host == VALUES["databricks_host"]
+    assert settings.databricks_host == "dbc-1.cloud.databricks.com"
     assert settings.databricks_client_id is None
 
 
@@ -77,7 +96,7 @@ def test_what_is_missing_is_named_without_any_value(
     monkeypatch.setenv("DATABASE_URL", "hidden-word")
     with pytest.raises(IncompleteSettingsError) as caught:
         settings_from_environment()
-    assert "DATABASE_URL, DATABRICKS_HOST, RENEWABLES_BUCKET" in str(caught.value)
+    assert "DATABRICKS_HOST, RENEWABLES_BUCKET" in str(caught.value)
     assert "hidden-word" not in str(caught.value)
 
 
@@ -101,3 +120,119 @@ def test_the_password_of_the_database_is_a_secret_of_its_block(url: str) -> None
         made = connector.get_engine().url
     assert made == make_url(url)
     assert "p@ss/word" not in connector.model_dump_json() + repr(connector)
+
+
+PRINCIPAL = {"databricks_client_id": "hidden-word", "databricks_client_secret": "hidden-word"}
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"databricks_token": "hidden-word", **PRINCIPAL}, "Give either DATABRICKS_TOKEN, or"),
+        ({"databricks_client_id": "hidden-word"}, "Give either DATABRICKS_TOKEN, or"),
+        ({}, "Give either DATABRICKS_TOKEN, or"),
+        (
+            {"databricks_token": "t", "database_url": "hidden-word://u:hidden-word@h/d"},
+            "DATABASE_URL cannot be used",
+        ),
+        (
+            {"databricks_token": "t", "databricks_job_cluster": '{"hidden-word'},
+            "Set DATABRICKS_JOB_CLUSTER",
+        ),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_without_any_value(
+    values: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    given = {**{name: VALUES[name] for name in VALUES if name != "databricks_token"}, **values}
+    Path(".env").write_text("\n".join(f"{name.upper()}={given[name]}" for name in given))
+    with pytest.raises(IncompleteSettingsError) as caught:
+        settings_from_environment()
+    assert str(caught.value).startswith(sentence)
+    assert "hidden-word" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tenant", [None, "00000000-0000-0000-0000-000000000000"])
+def test_a_service_principal_may_start_the_job(tenant: str | None) -> None:
+    values = {**VALUES, **PRINCIPAL, "databricks_token": None, "databricks_tenant_id": tenant}
+    credentials = blocks_from(Settings.model_validate(values))[0]
+    assert isinstance(credentials, DatabricksCredentials)
+    assert (credentials.token, credentials.tenant_id) == (None, tenant)
+    assert credentials.client_secret is not None
+    assert credentials.client_secret.get_secret_value() == "hidden-word"
+
+
+def test_a_prefect_api_that_is_away_is_one_sentence() -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: "http://localhost:9/api"}),
+        pytest.raises(
+            PrefectUnreachableError, match="No Prefect API answers at http://localhost:9"
+        ),
+    ):
+        register(Settings.model_validate(VALUES))
+
+
+@contextmanager
+def _role(store: ObjectStore) -> Iterator[str]:
+    """Serve credentials as the container services of AWS do for a task's role; give the URL."""
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = {
+                "AccessKeyId": store.access_key,
+                "SecretAccessKey": store.secret_key,
+                "Token": "",  # the store here knows permanent keys only
+                "Expiration": "2999-01-01T00:00:00Z",
+            }
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    Thread(target=server.serve_forever).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/role"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _can_use_the_bucket(store: ObjectStore, **aws: str) -> bool:
+    values = {
+        **VALUES,
+        "aws_endpoint_url": store.endpoint,
+        "aws_region": store.region,
+        "renewables_bucket": store.bucket,
+        **aws,
+    }
+    bucket = blocks_from(Settings.model_validate(values))[3]
+    assert isinstance(bucket, S3Bucket)
+    key = f"test-{uuid4()}"
+    bucket.write_path(key, b"content")
+    return bool(bucket.read_path(key) == b"content")
+
+
+def test_the_bucket_is_reached_by_keys_by_profile_and_by_role(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    keys = {
+        "aws_access_key_id": object_store.access_key,
+        "aws_secret_access_key": object_store.secret_key,
+    }
+    profile = [f"{name}={value}" for name, value in keys.items()]
+    (tmp_path / "credentials").write_text("\n".join(["[renewables]", *profile]))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    assert _can_use_the_bucket(object_store, **keys)
+    assert _can_use_the_bucket(object_store, aws_profile="renewables")
+    with _role(object_store) as url:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        assert _can_use_the_bucket(object_store)
