@@ -4,20 +4,23 @@ from typing import cast
 
 from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import URL
 
 from blocks.databricks import DatabricksJob
+from flows.form import Text
 
 
 class Connections(BaseModel):
     """Names of block documents. Their values never pass through a deployment."""
 
-    database: str = Field(
+    model_config = ConfigDict(extra="forbid")
+
+    database: Text = Field(
         default="renewables", description="Name of the SQLAlchemy Connector block."
     )
-    bucket: str = Field(default="renewables", description="Name of the S3 Bucket block.")
-    databricks_job: str = Field(
+    bucket: Text = Field(default="renewables", description="Name of the S3 Bucket block.")
+    databricks_job: Text = Field(
         default="renewables", description="Name of the Databricks Job block."
     )
 

@@ -14,8 +14,9 @@ from prefect.runtime import task_run
 from prefect_sqlalchemy import SqlAlchemyConnector
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from flows.countries import UnknownCountryError, unknown_country
 from flows.download import SourceUnavailableError, fetch, source_label
-from flows.sources import nearest, shown
+from flows.sources import shown
 from flows.temporary_tables import (
     CountrySubset,
     SourceTable,
@@ -27,10 +28,6 @@ from flows.temporary_tables import (
 
 # A retry of a flow run finds what the first try has done already.
 ONCE_A_RUN = RUN_ID + INPUTS
-
-
-class UnknownCountryError(ValueError):
-    """No source has the country. The message offers the nearest names."""
 
 
 def _passes_by_itself(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:
@@ -131,11 +128,3 @@ def check_country(
         return
     with SqlAlchemyConnector.load(database) as connector:
         raise UnknownCountryError(unknown_country(country, known_countries(connector, tables)))
-
-
-def unknown_country(country: str, known: Sequence[str]) -> str:
-    """Return the sentence that says that a country is unknown, and offers the nearest names."""
-    names = nearest(country, known)
-    if not names:
-        return f"No source has a country {shown(country)}, nor one of a similar name."
-    return f"No source has a country {shown(country)}. Did you mean {' or '.join(names)}?"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 from uuid import UUID
 
 from prefect import flow, unmapped
@@ -14,9 +15,11 @@ from flows.attribution import attribution
 from flows.chart import plot_share
 from flows.cleanup import TemporaryData
 from flows.connections import Connections
+from flows.countries import Country, check_in_sample
 from flows.country_report import publish_report
 from flows.database import check_country, load_table, select_country
 from flows.databricks import cancel_job_run, run_job
+from flows.form import Text, titled
 from flows.lineage import chart_asset, result_asset, source_asset, subset_asset
 from flows.naming import run_key
 from flows.object_storage import (
@@ -51,12 +54,12 @@ class Analysis:
 
 @flow(name="renewable-analysis", flow_run_name="{country}", on_cancellation=[cancel_job_run])
 def renewable_analysis(
-    country: str,
-    sources: list[str] = [],  # noqa: B006  # shown as the form's default, never changed
-    repair: RepairPolicy = RepairPolicy(),  # noqa: B008  # frozen default of the form
-    keep_intermediate: bool = False,
-    connections: Connections = Connections(),  # noqa: B008
-    output: str = "output",
+    country: Country,
+    sources: Annotated[list[Text], titled("Sources")] = [],  # noqa: B006  # never changed
+    output: Annotated[Text, titled("Output folder")] = "output",
+    keep_intermediate: Annotated[bool, titled("Keep temporary data")] = False,
+    repair: Annotated[RepairPolicy, titled("Repair")] = RepairPolicy(),  # noqa: B008  # frozen
+    connections: Annotated[Connections, titled("Connections")] = Connections(),  # noqa: B008
 ) -> State[Analysis]:
     """Share of a country's electricity that came from each source, year by year.
 
@@ -65,14 +68,19 @@ def renewable_analysis(
     made. When a notebook fails, only the failed tasks are run again.
 
     Args:
-        country: Country or region as the sources spell it, for example Switzerland.
-        sources: CSV files in the layout `Entity,Code,Year,<Source> (% electricity)`, as paths or
-            http(s) URLs. Empty: the synthetic sample that comes with the project.
-        repair: What to do when tasks of the Databricks job fail.
-        keep_intermediate: Leave the temporary tables and objects in place, to look at them.
-        connections: Names of the blocks to use.
-        output: Folder for the chart and its numbers.
+        country: Country or region. Choose one of the sample's, or type any name as your sources
+            spell it.
+        sources: CSV files in the layout `Entity,Code,Year,<Source> (% electricity)`, as http(s)
+            URLs or paths on the worker's machine, one for each source of electricity. None: the
+            small synthetic sample that comes with the project.
+        output: Folder on the worker's machine for the chart and its numbers.
+        keep_intermediate: Leave the temporary tables and files in place, to look at them.
+        repair: What to do when tasks of the Databricks job fail: how often only those run again,
+            after which wait, and whether to ask you when nothing helped.
+        connections: Prefect blocks that hold the connection details, by their names.
     """
+    if not sources:
+        check_in_sample(country)
     used = sources or [str(path) for path in SAMPLE]
     key = run_key(UUID(flow_run.id))
     folders = RunFolders(country, key)

@@ -1,13 +1,17 @@
 """The flow ``repair-databricks-run``: a person's repair of any job run."""
 
+from typing import Annotated
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from blocks.databricks import DatabricksJob, NoRepair
 from flows.asking import plan_decision
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError, cancel_on_error, watch
+from flows.form import Text, titled
 from flows.mirrors import Mirrors
 from flows.reports import report_receipt
 
@@ -18,16 +22,16 @@ class NotRepairedError(ValueError):
 
 @flow(name="repair-databricks-run", flow_run_name="repair run {run_id}")
 def repair_databricks_run(
-    run_id: int,
-    tasks: list[str] = [],  # noqa: B006  # shown as the form's default, never changed
-    job: str = "renewables",
+    run_id: Annotated[int, Field(gt=0), titled("Run id")],
+    tasks: Annotated[list[Text], titled("Tasks")] = [],  # noqa: B006  # never changed
+    job: Annotated[Text, titled("Databricks Job block")] = "renewables",
 ) -> State[None]:
     """Run failed tasks of a Databricks job run again, and watch them to the end.
 
     Args:
-        run_id: Id of the job run, as its page shows it. It must have ended.
+        run_id: Id of the Databricks job run, as its page shows it. It must have ended.
         tasks: Keys of the tasks to run again; those that wait for them and did not succeed are
-            added. Empty: every task that did not succeed.
+            added. None: every task that did not succeed.
         job: Name of the Databricks Job block whose workspace has the run.
     """
     block: DatabricksJob = Connections(databricks_job=job).load_databricks_job()

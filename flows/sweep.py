@@ -20,6 +20,7 @@ from pydantic import Field
 
 from blocks.databricks import RunState
 from flows.connections import Connections
+from flows.form import titled
 from flows.naming import flow_run_id, is_run_key
 from flows.object_storage import delete_folders, run_folders
 from flows.temporary_tables import drop_tables, run_tables
@@ -76,16 +77,16 @@ def judge(
 
 @flow(name="sweep")
 def sweep(
-    connections: Connections = Connections(),  # noqa: B008  # the form's default
-    grace_minutes: Annotated[float, Field(ge=0)] = 10,
-    keep_failed_days: Annotated[float, Field(ge=0)] = 7,
+    grace_minutes: Annotated[float, Field(ge=0), titled("Grace in minutes")] = 10,
+    keep_failed_days: Annotated[float, Field(ge=0), titled("Days to keep failed runs")] = 7,
+    connections: Annotated[Connections, titled("Connections")] = Connections(),  # noqa: B008
 ) -> Swept:
     """End Databricks runs, and remove tables and objects, of flow runs that are over.
 
     Args:
-        connections: Names of the blocks to use.
         grace_minutes: Flow runs that ended less than this ago are left alone.
         keep_failed_days: How long the data of a failed flow run stays, so that a retry can repair.
+        connections: Prefect blocks that hold the connection details, by their names.
     """
     logger = get_run_logger()
     bucket = connections.load_bucket()

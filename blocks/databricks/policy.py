@@ -27,7 +27,7 @@ def _place(position: int) -> dict[str, Any]:
 class RepairPolicy(BaseModel):
     """How a failed Databricks run is repaired: only the failed tasks run again."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_repairs: int = Field(
         default=4,
@@ -100,6 +100,7 @@ class RepairPolicy(BaseModel):
     )
     when_exhausted: WhenExhausted = Field(
         default=WhenExhausted.FAIL,
+        title="When Exhausted",
         description="When a budget is spent and tasks still fail: fail, or ask a person.",
         json_schema_extra=_place(9),
     )

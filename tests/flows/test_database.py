@@ -6,7 +6,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from sqlalchemy.exc import OperationalError
 
-from flows.database import check_country, load_table, select_country, unknown_country
+from flows.countries import unknown_country
+from flows.database import check_country, load_table, select_country
 from flows.download import SourceUnavailableError
 from flows.sources import SourceError
 from flows.temporary_tables import CountrySubset
