@@ -16,18 +16,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from blocks.local.workspace.arguments import add_arguments, serve_with
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
-    from blocks.databricks import RunState
 
 STATE_DIR = Path(".renewables")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -126,15 +120,20 @@ class _Progress(logging.Handler):
 
 
 @contextmanager
-def _stack(options: argparse.Namespace, progress: _Progress) -> Iterator[str]:
-    """Start the embedded stack, register its block documents, and give the Prefect API's URL."""
+def _stack(options: argparse.Namespace, progress: _Progress, module: str) -> Iterator[str]:
+    """Start the embedded stack, register its block documents, and give the Prefect API's URL.
+
+    Args:
+        options: The command's.
+        progress: Told what is ready.
+        module: What is imported meanwhile, because that takes as long as a Prefect server.
+    """
     from blocks.local.stack import embedded_stack
 
     own_server = options.prefect_api is None
     if own_server:
         os.environ["PREFECT_HOME"] = str((STATE_DIR / "prefect").absolute())
-    # Importing Prefect takes as long as its server takes to start: do both at once.
-    importing = threading.Thread(target=import_module, args=("flows.renewable_analysis",))
+    importing = threading.Thread(target=import_module, args=(module,))
     importing.start()
     with embedded_stack(STATE_DIR, prefect_server=own_server, on_progress=progress.say) as stack:
         importing.join()
@@ -152,8 +151,9 @@ def _stack(options: argparse.Namespace, progress: _Progress) -> Iterator[str]:
 def _run(options: argparse.Namespace) -> int:
     progress = _Progress(time.monotonic())
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
-    with _stack(options, progress):
+    with _stack(options, progress, "flows.renewable_analysis"):
         from flows.renewable_analysis import renewable_analysis
+        from flows.run_report import run_report
 
         loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
         for logger in loggers:
@@ -162,7 +162,7 @@ def _run(options: argparse.Namespace) -> int:
             state = renewable_analysis(
                 options.country, options.source, output=options.output, return_state=True
             )
-            report = _report(options.country, state)
+            report = run_report(options.country, state)
         finally:
             # What is still queued for the API has to leave before the server does.
             for handler in {handler for logger in loggers for handler in logger.handlers}:
@@ -179,15 +179,19 @@ def _run(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     from blocks.local.children import Children
     from blocks.local.keeper import kept
+    from blocks.local.serving import served_once
 
     progress = _Progress(time.monotonic())
     # Ctrl-C and a service manager's SIGTERM end in the same clean stop.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _stack(options, progress) as api, Children() as children:
+    with (
+        served_once(STATE_DIR) as announce,
+        _stack(options, progress, "blocks.registration") as api,
+        Children() as children,
+    ):
         os.environ["PREFECT_API_URL"] = api  # for the commands below
-        _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
-        _prefect("--no-prompt", "deploy", "--all")
-        progress.say("Deployments are up to date")
+        _make_work_pool()
+        # The worker starts while the deployments are made: each takes seconds to import Prefect.
         worker = children.start(
             "Prefect worker",
             kept([*PREFECT, "worker", "start", "--pool", WORK_POOL], stop_signal=signal.SIGINT),
@@ -195,65 +199,43 @@ def _up(options: argparse.Namespace) -> int:
             folder=PROJECT,
             environment=os.environ,
         )
-        print(api.removesuffix("/api"), "ready", sep="\n", flush=True)
+        _deploy()
+        progress.say("Deployments are up to date")
+        ui = api.removesuffix("/api")
+        announce(ui)
+        print(ui, "ready", sep="\n", flush=True)
         worker.process.wait()
         _say(f"error: {worker.complaint('ended')}")
     return 1
 
 
-def _prefect(*arguments: str) -> None:
-    """Run a command of Prefect's own, in the project's folder.
+def _make_work_pool() -> None:
+    """Make the work pool of ``prefect.yaml``; one that exists stays as it is."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    pool = WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template)
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(pool)
+
+
+def _deploy() -> None:
+    """Deploy what is in ``prefect.yaml``.
 
     Raises:
-        StackError: It failed; the message is its output.
+        StackError: It failed; the message is Prefect's output.
     """
     from blocks.local.children import StackError
 
+    command = [*PREFECT, "--no-prompt", "deploy", "--all"]
     done = subprocess.run(  # noqa: S603  # our own command
-        [*PREFECT, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+        command, cwd=PROJECT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise StackError(f"prefect {' '.join(arguments)} failed: {done.stdout}{done.stderr}")
-
-
-def _report(country: str, state: State[Any]) -> dict[str, Any]:
-    from flows.databricks import DatabricksRunFailedError
-    from flows.renewable_analysis import Analysis
-
-    outcome = state.result(raise_on_failure=False)
-    result = outcome if isinstance(outcome, Analysis) else None
-    run = result and result.databricks
-    if isinstance(outcome, DatabricksRunFailedError):
-        run = outcome.state
-    return {
-        "state": state.name,
-        "error": None if result else str(outcome or state.message),
-        "country": country,
-        "years": list(result.years) if result else [],
-        "chart": str(result.chart) if result else None,
-        "data": str(result.data) if result else None,
-        "flow_run_id": str(state.state_details.flow_run_id),
-        "databricks": run and _databricks_report(run),
-    }
-
-
-def _databricks_report(run: RunState) -> dict[str, Any]:
-    return {
-        "job_id": run.job_id,
-        "run_id": run.run_id,
-        "run_page_url": run.run_page_url,
-        "repairs": run.repairs,
-        "attempts": [
-            {
-                "task_key": attempt.task_key,
-                "attempt_number": attempt.attempt_number,
-                "run_id": attempt.run_id,
-                "result_state": attempt.status.result_state,
-                "seconds": attempt.seconds,
-            }
-            for attempt in sorted(run.attempts, key=lambda a: (a.task_key, a.attempt_number))
-        ],
-    }
+        raise StackError(f"The deployment failed: {done.stdout}{done.stderr}")
 
 
 def _blocks(_: argparse.Namespace) -> int:
