@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -58,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser, state_dir: Path | None = None
     )
     # For parents that must leave nothing running even when they are killed.
     parser.add_argument("--stop-on-stdin-eof", action="store_true", help=argparse.SUPPRESS)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of ``python -m blocks.local.workspace``.
+
+    Args:
+        arguments: The command line; that of this process by default.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m blocks.local.workspace", description="Serve a local Databricks workspace."
+    )
+    add_arguments(parser)
+    return parser.parse_args(arguments)
 
 
 def serve_with(options: argparse.Namespace) -> int:
