@@ -53,7 +53,7 @@ def make_app(
     routes = [
         *JobsApi(store, engine, runs, identity).routes(),
         *RunsApi(store, engine, runs, identity, faults.as_read).routes(),
-        *WorkspaceApi(store, engine).routes(),
+        *WorkspaceApi(store, engine, switches).routes(),
         *SecretsApi(store).routes(),
         *PermissionsApi(store, identity).routes(),
         *ClustersApi(engine, identity).routes(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -40,24 +42,61 @@ def add_arguments(parser: argparse.ArgumentParser, state_dir: Path | None = None
         "--allow-shell", action="store_true", help="run the %%sh cells of notebooks on this machine"
     )
     parser.add_argument(
+        "--install-libraries",
+        action="store_true",
+        help="install the libraries of clusters and environments, and what %%pip asks for,"
+        " in folders of their own",
+    )
+    parser.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="behave otherwise where the cloud's behaviour is not known (repeatable)",
+    )
+    parser.add_argument(
         "--ready-file", type=Path, metavar="PATH", help="gets the line that is printed when ready"
     )
     # For parents that must leave nothing running even when they are killed.
     parser.add_argument("--stop-on-stdin-eof", action="store_true", help=argparse.SUPPRESS)
 
 
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of ``python -m blocks.local.workspace``.
+
+    Args:
+        arguments: The command line; that of this process by default.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m blocks.local.workspace", description="Serve a local Databricks workspace."
+    )
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
 def serve_with(options: argparse.Namespace) -> int:
     """Serve a workspace as the options say; return the exit status."""
     # Not at the top: multiprocessing imports the main module again for the notebooks' processes.
+    from blocks.local.workspace.options import Options
     from blocks.local.workspace.server import serve
+    from blocks.local.workspace.switches import parse_switches
 
+    try:
+        switches = parse_switches(options.switch)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     return serve(
         port=options.port,
         state_dir=options.state_dir,
         http=options.http,
         faults=options.faults,
-        cluster_start_seconds=options.cluster_start_seconds,
-        allow_shell=options.allow_shell,
+        options=Options(
+            cluster_start_seconds=options.cluster_start_seconds,
+            shell_allowed=options.allow_shell,
+            libraries_installed=options.install_libraries,
+        ),
+        switches=switches,
         ready_file=options.ready_file,
         stop_on_stdin_eof=options.stop_on_stdin_eof,
     )

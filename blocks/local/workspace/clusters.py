@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from blocks.local.workspace.executor import Cluster
-from blocks.local.workspace.libraries import Libraries
+from blocks.local.workspace.installing import ClusterLibraries
 from blocks.local.workspace.runs import Attempt, Run
 from blocks.local.workspace.specs import ComputeKind
 
@@ -39,13 +39,13 @@ class LiveCluster:
     Attributes:
         cluster_id: As the API shows it.
         engine: Its Spark engine.
-        libraries: What was asked for on it.
+        libraries: What was asked for on it, and perhaps installed.
         usable_from: When tasks can use it, on the monotonic clock.
     """
 
     cluster_id: str
     engine: Cluster
-    libraries: Libraries
+    libraries: ClusterLibraries
     usable_from: float
 
 
@@ -66,11 +66,18 @@ class ClusterPool:
 
     Args:
         start: Starts an engine and returns it when it is up.
+        new_libraries: Makes the libraries of a cluster, of which there are none yet.
         start_seconds: How long a cluster takes from its request until tasks can use it, at least.
     """
 
-    def __init__(self, start: Callable[[], Cluster], start_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Cluster],
+        new_libraries: Callable[[], ClusterLibraries],
+        start_seconds: float = 0,
+    ) -> None:
         self._start = start
+        self._new_libraries = new_libraries
         self._start_seconds = start_seconds
         self._lock = threading.Lock()
         self._clusters: dict[ClusterKey, Future[LiveCluster]] = {}
@@ -93,7 +100,8 @@ class ClusterPool:
             except BaseException as error:
                 future.set_exception(error)
                 raise
-            future.set_result(LiveCluster(_cluster_id(key), engine, Libraries(), usable_from))
+            libraries = self._new_libraries()
+            future.set_result(LiveCluster(_cluster_id(key), engine, libraries, usable_from))
         return future.result()
 
     def release(self, run_id: int, key: ClusterKey | None = None) -> None:
@@ -133,7 +141,9 @@ def _dead(future: Future[LiveCluster]) -> bool:
 def _stop(futures: list[Future[LiveCluster]]) -> None:
     for future in futures:
         if future.exception() is None:
-            future.result().engine.stop()
+            cluster = future.result()
+            cluster.engine.stop()
+            cluster.libraries.remove()
 
 
 def _cluster_id(key: ClusterKey) -> str:

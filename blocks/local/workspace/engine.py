@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,16 +13,19 @@ from blocks.local.workspace.clusters import ClusterKey, ClusterPool, LiveCluster
 from blocks.local.workspace.errors import ApiError
 from blocks.local.workspace.execution import Execution, Services
 from blocks.local.workspace.executor import Executor
-from blocks.local.workspace.faults.effects import TaskEnding
+from blocks.local.workspace.faults.effects import Moment, TaskEnding
+from blocks.local.workspace.faults.tasks import DueFault, TaskFaults
 from blocks.local.workspace.identity import Identity
+from blocks.local.workspace.installing import ClusterLibraries
 from blocks.local.workspace.launch import admission
 from blocks.local.workspace.nested import NestedRuns
 from blocks.local.workspace.options import Options
+from blocks.local.workspace.overlay import Pip
+from blocks.local.workspace.planner import Planner
 from blocks.local.workspace.runs import Attempt, Run, RunType, Stop
-from blocks.local.workspace.states import LifeCycle, State
+from blocks.local.workspace.states import LifeCycle, Result, State
 from blocks.local.workspace.store import Store
-
-_log = logging.getLogger(__name__)
+from blocks.local.workspace.switches import Switches
 
 Effect = Callable[[], None]
 
@@ -42,8 +43,10 @@ class Engine:
         store: What to run, and where results go.
         executor: Makes clusters and notebook processes.
         identity: Of the workspace.
-        due_fault: Says how an attempt to run a task, given by key, must end; None for no fault.
+        pip: Installs libraries; None to record them only.
+        due_fault: Says how an attempt to run a task must end.
         options: How tasks are executed.
+        switches: Rules that the cloud leaves open.
     """
 
     def __init__(
@@ -51,22 +54,27 @@ class Engine:
         store: Store,
         executor: Executor,
         identity: Identity,
-        due_fault: Callable[[str], TaskEnding | None] = lambda _task_key: None,
+        *,
+        pip: Pip | None = None,
+        due_fault: DueFault = lambda _task_keys: None,
         options: Options | None = None,
+        switches: Switches | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
         options = options or Options()
+        self._switches = switches or Switches()
         self._nested = NestedRuns(store, identity)
-        self._clusters = ClusterPool(executor.start_cluster, options.cluster_start_seconds)
-        slots = threading.Semaphore(options.parallel_notebooks)
-        self._services = Services(
-            store, executor, self._clusters, identity, due_fault, options, slots
+        self._clusters = ClusterPool(
+            executor.start_cluster,
+            lambda: ClusterLibraries(store.objects, pip),
+            options.cluster_start_seconds,
         )
+        slots = threading.Semaphore(options.parallel_notebooks)
+        self._services = Services(store, executor, self._clusters, identity, pip, options, slots)
+        self._faults = TaskFaults(due_fault)
         self._executions: dict[int, Execution] = {}
-        self._changed: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._deadlines: dict[int, int] = {}
-        self._planner = threading.Thread(target=self._plan, name="planner", daemon=True)
+        self._planner = Planner(self._advance)
 
     def start(self) -> None:
         """Take up what an engine before left, and begin to plan."""
@@ -87,12 +95,11 @@ class Engine:
         elif child.state.terminal:
             self._ended(run.run_id, attempt.run_id, states.of_started_run(child.state))
         elif attempt.stop is not None:
-            self._kill(attempt.run_id)
+            self._stop(attempt.run_id)
 
     def close(self) -> None:
         """Stop planning, end every process and cluster. What was running has lost its driver."""
-        self._changed.put(None)
-        self._planner.join()
+        self._planner.close()
         executions = list(self._executions.values())
         for execution in executions:
             execution.kill()
@@ -111,46 +118,21 @@ class Engine:
 
     def wake(self, run_id: int) -> None:
         """Plan a run anew, because something about it changed."""
-        self._changed.put(run_id)
+        self._planner.wake(run_id)
 
-    def _plan(self) -> None:
-        while True:
-            try:
-                run_id = self._changed.get(timeout=self._seconds_to_next_deadline())
-            except queue.Empty:
-                due = [run for run, deadline in self._deadlines.items() if deadline <= now()]
-            else:
-                if run_id is None:
-                    return
-                due = [run_id]
-            for run_id in due:
-                self._deadlines.pop(run_id, None)
-                try:
-                    self._advance(run_id)
-                except Exception:  # noqa: BLE001 (one broken run must not stop the others)
-                    _log.exception("Planning run %d failed.", run_id)
-
-    def _seconds_to_next_deadline(self) -> float | None:
-        if not self._deadlines:
-            return None
-        return max(0.0, (min(self._deadlines.values()) - now()) / 1000)
-
-    def _advance(self, run_id: int) -> None:
-        """Carry out steps until there is nothing to do in a run but wait."""
+    def _advance(self, run_id: int) -> int | None:
+        """Carry out steps until there is nothing to do in a run but wait; return until when."""
         while True:
             with self._store.transaction():
                 run = self._store.runs.get(run_id)
                 if run is None or run.state.terminal:
-                    return
+                    return None
                 steps = plan.next_steps(run, now())
                 effects = [self._apply(run, step) for step in steps]
             for effect in effects:
                 effect()
             if not steps:
-                deadline = plan.next_deadline(run)
-                if deadline is not None:
-                    self._deadlines[run_id] = deadline
-                return
+                return plan.next_deadline(run)
 
     def _apply(self, run: Run, step: plan.Step) -> Effect:
         """Store what a step changes and return what is left to do once that is stored."""
@@ -161,6 +143,9 @@ class Engine:
                 runs.change_attempt(started)
                 return partial(self._execute, run, started)
             case plan.EndTask(attempt, state):
+                if state.result is Result.UPSTREAM_FAILED:
+                    life_cycle = LifeCycle(self._switches.upstream_failed_life_cycle)
+                    state = replace(state, life_cycle=life_cycle)
                 runs.change_attempt(replace(attempt, state=state, ending=None, ended=now()))
             case plan.RetryTask(attempt):
                 runs.change_attempt(
@@ -176,7 +161,7 @@ class Engine:
                 runs.add_attempts(run.run_id, [again])
             case plan.StopTask(attempt, reason):
                 runs.change_attempt(replace(attempt, state=states.STOPPING, stop=reason))
-                return partial(self._kill, attempt.run_id)
+                return partial(self._stop, attempt.run_id)
             case plan.StopRun(reason):
                 runs.change(replace(run, stop=reason))
             case plan.SetRun(state):
@@ -193,6 +178,7 @@ class Engine:
 
     def _after_run(self, run: Run, state: State) -> None:
         self._clusters.release(run.run_id)
+        self._faults.forget(run.run_id)
         if run.parent is not None:
             self._after_nested_run(run.parent, state)
         if run.run_type is RunType.JOB_RUN:
@@ -232,12 +218,14 @@ class Engine:
                 self._store.runs.change_attempt(replace(attempt, state=states.BLOCKED))
 
     def _execute(self, run: Run, attempt: Attempt) -> None:
+        fault = self._faults.of(run, attempt)
         if attempt.task.kind.starts_a_run:
-            self._start_nested_run(run, attempt)
+            self._execute_nested(run, attempt, fault)
             return
         execution = Execution(
             self._services,
             *self._nested.home(run, attempt),
+            fault,
             on_running=partial(self._running, run.run_id, attempt.run_id),
             on_ended=partial(self._ended, run.run_id, attempt.run_id),
             on_cluster_lost=self._lose_cluster,
@@ -245,22 +233,31 @@ class Engine:
         self._executions[attempt.run_id] = execution
         execution.start()
 
-    def _start_nested_run(self, run: Run, attempt: Attempt) -> None:
+    def _execute_nested(self, run: Run, attempt: Attempt, fault: TaskEnding | None) -> None:
+        if fault is not None and fault.moment is not Moment.RUNNING:
+            if fault.moment is Moment.STARTING:
+                self._running(run.run_id, attempt.run_id, None)
+            if fault.outcome is not None:
+                self._store.outputs.save(attempt.run_id, fault.outcome)
+            self._ended(run.run_id, attempt.run_id, fault.state)
+            return
         try:
             nested = self._nested.start(*self._nested.home(run, attempt))
         except (ApiError, ValueError) as error:
             state = states.invalid_configuration(str(error))
             self._ended(run.run_id, attempt.run_id, state)
             return
+        if fault is not None:
+            self._faults.pass_on(fault, nested.run_id)
         self._running(run.run_id, attempt.run_id, None)
         if nested.state.terminal:
             self._after_nested_run(attempt.run_id, nested.state)
         self.wake(nested.run_id)
 
-    def _kill(self, task_run_id: int) -> None:
+    def _stop(self, task_run_id: int) -> None:
         execution = self._executions.get(task_run_id)
         if execution is not None:
-            execution.kill()
+            execution.stop()
         elif (nested := self._store.runs.child(task_run_id)) and not nested.state.terminal:
             self._store.runs.change(replace(nested, stop=Stop.CANCEL))
             self.wake(nested.run_id)

@@ -33,11 +33,6 @@ def malformed(message: str) -> ApiError:
     return ApiError(400, "MALFORMED_REQUEST", f"Could not parse request object: {message}")
 
 
-def invalid_state(message: str) -> ApiError:
-    """Return the error of a request that the current state does not allow."""
-    return ApiError(400, "INVALID_STATE", message)
-
-
 def no_job(job_id: int) -> ApiError:
     """Return the error of an unknown job: 400, not 404, in the Jobs API."""
     return invalid(f"Job {job_id} does not exist.")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from blocks.local.workspace import states
 from blocks.local.workspace.clock import now
+from blocks.local.workspace.installing import NotebookLibraries
 from blocks.local.workspace.notebook.contract import (
     CellOutput,
-    Host,
     NotebookFile,
     NotebookOutcome,
     NotebookRequest,
+    PipResult,
     StoredObject,
 )
+from blocks.local.workspace.processes import ProcessGroup
 from blocks.local.workspace.runs import Attempt, Run
 from blocks.local.workspace.sources import CodeSource
 from blocks.local.workspace.specs import notebook_task
@@ -28,37 +30,31 @@ from blocks.local.workspace.store import Store
 STORAGE = ObjectStorage(s3_client)
 
 
-class Runner(Protocol):
-    """Runs a notebook in a process of its own."""
-
-    def __call__(
-        self, request: NotebookRequest, host: Host, timeout: float | None
-    ) -> NotebookOutcome:
-        """Run it to its end; ``TimeoutError`` if that takes more than ``timeout`` seconds."""
-        ...
-
-
 @dataclass(frozen=True)
 class NotebookHost:
     """Answers the notebook of one attempt, or a notebook that it runs.
 
     Attributes:
         store: Of the workspace.
-        run_notebook_process: Runs notebooks for ``dbutils.notebook.run``.
+        processes: Of the attempt; they run notebooks for ``dbutils.notebook.run``, and pip.
         request: The notebook's own request; a child inherits cluster and context.
         run: The job run, whose task values it shares.
         attempt: The attempt, whose cells it writes.
         source: Where its code comes from.
         task_key: Of the task of the job, whose values it sets.
+        libraries: What ``%pip`` installs for it.
+        ending_of_lost: Says how a notebook has ended whose process is gone.
     """
 
     store: Store
-    run_notebook_process: Runner
+    processes: ProcessGroup
     request: NotebookRequest
     run: Run
     attempt: Attempt
     source: CodeSource
     task_key: str
+    libraries: NotebookLibraries
+    ending_of_lost: Callable[[], State]
 
     def read_notebook(self, path: str) -> NotebookFile:
         """See ``Host``."""
@@ -73,27 +69,36 @@ class NotebookHost:
             task = notebook_task(path, self.attempt.task.action["source"], arguments)
             record = Starter(self.store).notebook_run(self.attempt, task)
         attempt = record.attempts[0]
-        host = replace(self, request=request, attempt=attempt)
+        libraries = self.libraries.of_another()
+        host = replace(self, request=request, attempt=attempt, libraries=libraries)
         ending = states.DRIVER_LOST
         try:
-            outcome = self.run_notebook_process(request, host, timeout_seconds or None)
-            ending = states.OF_OUTCOME[outcome.status]
+            outcome = self.processes.run(request, host, timeout_seconds or None)
+            lost = outcome.status == "lost"
+            ending = self.ending_of_lost() if lost else states.OF_OUTCOME[outcome.status]
         except TimeoutError:
             error = f"The notebook {path} timed out after {timeout_seconds} seconds."
             outcome = NotebookOutcome(status="failed", error=error)
             ending = states.TIMED_OUT
         finally:
+            libraries.remove()
             self._end(record, ending)
         self.store.outputs.save(attempt.run_id, outcome)
         return outcome
 
     def _end(self, record: Run, state: State) -> None:
         moment = now()
-        item = replace(record.round, state=state, ended=moment)
+        of_run = states.RUN_CANCELED if state == states.TASK_CANCELED else state
+        item = replace(record.round, state=of_run, ended=moment)
         with self.store.transaction():
-            self.store.runs.change(replace(record, state=state, ended=moment, rounds=(item,)))
+            self.store.runs.change(replace(record, state=of_run, ended=moment, rounds=(item,)))
             ended = replace(record.attempts[0], state=state, ended=moment)
             self.store.runs.change_attempt(ended)
+
+    def pip(self, arguments: tuple[str, ...]) -> PipResult:
+        """See ``Host``."""
+        folder = posixpath.dirname(self.request.notebook.path)
+        return self.libraries.pip(arguments, folder, self.processes.command)
 
     def secret(self, scope: str, key: str) -> str:
         """See ``Host``."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from blocks.local.workspace import states
-from blocks.local.workspace.conditions import FAILED, run_result, verdict
+from blocks.local.workspace.conditions import verdict
+from blocks.local.workspace.endings import run_ending
 from blocks.local.workspace.runs import Attempt, Run, Stop
 from blocks.local.workspace.specs import TaskSpec
 from blocks.local.workspace.states import LifeCycle, Result, State
@@ -104,7 +105,7 @@ def next_steps(run: Run, now: int) -> tuple[Step, ...]:
             ],
         )
     if all(attempt.state.terminal for attempt in current.values()):
-        return (*steps, SetRun(_run_ending(current, run.stop)))
+        return (*steps, SetRun(run_ending(current, run.stop)))
     visible = _visible_state(run)
     return steps if visible == run.state else (*steps, SetRun(visible))
 
@@ -206,7 +207,11 @@ def _next_step(attempt: Attempt, current: dict[str, Attempt], now: int) -> Step 
 
 
 def _unblock(attempt: Attempt, current: dict[str, Attempt]) -> Step | None:
-    upstream = [current[key].state for key in attempt.task.depends_on if key in current]
+    upstream = [
+        current[key].state
+        for key in attempt.task.depends_on
+        if key in current and current[key].state not in states.UNSELECTED.values()
+    ]
     if not all(state.terminal for state in upstream):
         return None
     if _another_outcome(attempt.task, current):
@@ -257,55 +262,3 @@ def _visible_state(run: Run) -> State:
 
 
 _NOT_BEGUN = frozenset({LifeCycle.BLOCKED, LifeCycle.PENDING})
-
-
-def _run_ending(current: dict[str, Attempt], stop: Stop | None) -> State:
-    if stop is Stop.CANCEL:
-        return states.RUN_CANCELED
-    if stop is Stop.TIMEOUT:
-        return states.TIMED_OUT
-    results = {
-        key: attempt.state.result
-        for key, attempt in current.items()
-        if attempt.state.result is not None
-    }
-    result = run_result(results, {key: a.task.depends_on for key, a in current.items()})
-    match result:
-        case Result.SUCCESS:
-            return states.SUCCEEDED
-        case Result.SUCCESS_WITH_FAILURES:
-            return replace(
-                states.SUCCEEDED,
-                result=result,
-                code="SUCCESS_WITH_FAILURES",
-            )
-        case Result.CANCELED:
-            return states.RUN_CANCELED
-        case _:
-            return _failed_run(current.values())
-
-
-def _failed_run(attempts: Iterable[Attempt]) -> State:
-    """Return the state of a failed run.
-
-    The cloud shows INTERNAL_ERROR with FAILED here although nothing internal went wrong, and
-    names one task that failed by itself.
-    """
-    failed = [attempt for attempt in attempts if attempt.state.result in FAILED]
-    # After a repair of some tasks only, none may be left that failed by itself.
-    culprit = min(
-        failed,
-        key=lambda attempt: (attempt.state.result is Result.UPSTREAM_FAILED, attempt.run_id),
-    )
-    skipped = any(attempt.state.result is Result.UPSTREAM_FAILED for attempt in failed)
-    message = (
-        f"Task {culprit.task.key} failed with message: {culprit.state.message.rstrip('.')}."
-        + (" This caused all downstream tasks to get skipped." if skipped else "")
-    )
-    return replace(
-        culprit.state,
-        life_cycle=LifeCycle.INTERNAL_ERROR,
-        result=Result.FAILED,
-        message=message,
-        stopped=False,
-    )

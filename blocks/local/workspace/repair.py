@@ -13,6 +13,7 @@ from blocks.local.workspace.conditions import SUCCESSFUL
 from blocks.local.workspace.errors import invalid
 from blocks.local.workspace.specs import TaskSpec, descendants
 from blocks.local.workspace.states import Result
+from blocks.local.workspace.switches import Switches
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,28 @@ def check_latest_repair(given: int | None, actual: int | None) -> None:
         raise invalid(f"The latest repair ID {given} does not match the latest repair of the run.")
 
 
+def check_repairable(repairs: int, tasks: Mapping[str, TaskSpec], switches: Switches) -> None:
+    """Refuse a repair that the switches rule out.
+
+    Args:
+        repairs: How many the run has had.
+        tasks: The job's current tasks.
+        switches: Rules that the cloud leaves open.
+
+    Raises:
+        ApiError: The run cannot be repaired.
+    """
+    if switches.max_repairs and repairs >= switches.max_repairs:
+        raise invalid(f"The run has been repaired {repairs} times, which is the limit.")
+    if len(tasks) == 1 and not switches.repair_of_single_task_jobs:
+        raise invalid("Only runs of jobs with several tasks can be repaired.")
+
+
 def tasks_to_rerun(
-    choice: RepairChoice, results: Mapping[str, Result], tasks: Mapping[str, TaskSpec]
+    choice: RepairChoice,
+    results: Mapping[str, Result],
+    tasks: Mapping[str, TaskSpec],
+    switches: Switches,
 ) -> tuple[str, ...]:
     """Choose the tasks that a repair runs again.
 
@@ -53,6 +74,7 @@ def tasks_to_rerun(
         choice: What the request selects.
         results: Result of the latest attempt of each task of the run.
         tasks: The job's current tasks.
+        switches: Rules that the cloud leaves open.
 
     Returns:
         Task keys, in the order of the job's settings.
@@ -62,7 +84,8 @@ def tasks_to_rerun(
     """
     if choice.rerun_tasks and choice.rerun_all_failed_tasks:
         raise invalid("Only one of rerun_tasks and rerun_all_failed_tasks can be specified.")
-    if not choice.rerun_tasks and not choice.rerun_all_failed_tasks:
+    unspecified = not choice.rerun_tasks and not choice.rerun_all_failed_tasks
+    if unspecified and switches.repair_without_selector == "refused":
         raise invalid("Either rerun_tasks or rerun_all_failed_tasks must be specified.")
     named = set(choice.rerun_tasks)
     if len(named) < len(choice.rerun_tasks):
@@ -70,12 +93,14 @@ def tasks_to_rerun(
     selected = set(named) or {key for key, result in results.items() if result not in SUCCESSFUL}
     if not selected:
         raise invalid("The run has no failed tasks to repair.")
-    if unknown := sorted(selected - results.keys()):
+    known = results.keys() | tasks.keys() if switches.repair_of_added_tasks else results.keys()
+    if unknown := sorted(selected - known):
         raise invalid(f"Task '{unknown[0]}' in rerun_tasks is not a task of the run.")
-    if removed := sorted(selected - tasks.keys()):
+    removed = sorted(selected - tasks.keys())
+    if removed and (removed == sorted(selected) or switches.repair_of_removed_tasks == "refused"):
         raise invalid(f"Task '{removed[0]}' no longer exists in the settings of the job.")
     if choice.rerun_dependent_tasks:
-        selected |= descendants(selected, tasks) & results.keys()
+        selected |= descendants(selected, tasks) & known
     return tuple(
         key
         for key, task in tasks.items()

@@ -27,6 +27,7 @@ from blocks.local.workspace.faults.connection import CuttableProtocol
 from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.listening import listen, port_of
 from blocks.local.workspace.options import Options
+from blocks.local.workspace.overlay import Pip
 from blocks.local.workspace.state_dir import open_state_dir
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.switches import Switches
@@ -40,8 +41,8 @@ def serve(
     state_dir: Path,
     http: bool = False,
     faults: bool = False,
-    cluster_start_seconds: float = 0,
-    allow_shell: bool = False,
+    options: Options | None = None,
+    switches: Switches | None = None,
     ready_file: Path | None = None,
     stop_on_stdin_eof: bool = False,
 ) -> int:
@@ -56,8 +57,8 @@ def serve(
         http: Whether to serve plain HTTP too, on a free port.
         faults: Whether faults can be asked for at ``/local/faults``, and requests are kept for
             ``/local/journal``.
-        cluster_start_seconds: How long new clusters take at least, so that ``PENDING`` shows.
-        allow_shell: Whether ``%sh`` cells run, on this machine.
+        options: How tasks are executed.
+        switches: Rules that the cloud leaves open.
         ready_file: Also gets the line; only its owner may read it.
         stop_on_stdin_eof: Also stop when standard input is closed, which happens when the process
             that holds its other end is gone.
@@ -77,9 +78,17 @@ def serve(
             store = Store(folder.database)
             stack.callback(store.close)
             fault_book = FaultBook()
-            options = Options(cluster_start_seconds, allow_shell)
-            engine = Engine(store, SparkExecutor(), identity, fault_book.for_task, options)
-            app = make_app(store, engine, identity, token, Switches(), fault_book, side_api=faults)
+            options, switches = options or Options(), switches or Switches()
+            engine = Engine(
+                store,
+                SparkExecutor(),
+                identity,
+                pip=Pip(folder.path / "pip") if options.libraries_installed else None,
+                due_fault=fault_book.for_task,
+                options=options,
+                switches=switches,
+            )
+            app = make_app(store, engine, identity, token, switches, fault_book, side_api=faults)
             servers = [(_server(app, server_context(folder.path)), sockets)]
             if http:
                 servers.append((_server(app, None), http_sockets))

@@ -9,9 +9,14 @@ from typing import Any
 from blocks.local.workspace import states
 from blocks.local.workspace.clock import now
 from blocks.local.workspace.engine import Engine
-from blocks.local.workspace.errors import invalid, invalid_state, no_job, no_run
+from blocks.local.workspace.errors import ApiError, invalid, missing, no_job, no_run
 from blocks.local.workspace.launch import first_attempts
-from blocks.local.workspace.repair import RepairChoice, check_latest_repair, tasks_to_rerun
+from blocks.local.workspace.repair import (
+    RepairChoice,
+    check_latest_repair,
+    check_repairable,
+    tasks_to_rerun,
+)
 from blocks.local.workspace.runs import Parameters, Round, Run, RunType, Stop
 from blocks.local.workspace.specs import task_specs
 from blocks.local.workspace.starter import Starter
@@ -19,6 +24,7 @@ from blocks.local.workspace.states import State
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.store.jobs import Job
 from blocks.local.workspace.switches import Switches
+from blocks.local.workspace.tokens import IdempotencyTokens
 
 
 class RunService:
@@ -33,6 +39,7 @@ class RunService:
     def __init__(self, store: Store, engine: Engine, switches: Switches) -> None:
         self._store = store
         self._starter = Starter(store)
+        self._tokens = IdempotencyTokens(store, switches)
         self._engine = engine
         self._switches = switches
 
@@ -51,10 +58,16 @@ class RunService:
             ApiError: No such job, an unknown task in ``only``, or a token of a deleted run.
         """
         with self._store.transaction():
-            if (known := self._run_of_token(token)) is not None:
+            if (known := self._tokens.run_id(token, job_id)) is not None:
                 return known
-            run = self._starter.job_run(self.job(job_id), parameters, only=only, queue=queue)
-            self._reserve(token, run.run_id)
+            run = self._starter.job_run(
+                self.job(job_id),
+                parameters,
+                only=only,
+                queue=queue,
+                unselected=states.UNSELECTED.get(self._switches.unselected_tasks),
+            )
+            self._tokens.reserve(token, job_id, run.run_id)
         self._engine.wake(run.run_id)
         return run.run_id
 
@@ -73,10 +86,10 @@ class RunService:
             ApiError: The token is that of a deleted run.
         """
         with self._store.transaction():
-            if (known := self._run_of_token(token)) is not None:
+            if (known := self._tokens.run_id(token, None)) is not None:
                 return known
             run = self._starter.one_time_run(settings, single_task=single_task)
-            self._reserve(token, run.run_id)
+            self._tokens.reserve(token, None, run.run_id)
         self._engine.wake(run.run_id)
         return run.run_id
 
@@ -94,16 +107,17 @@ class RunService:
         with self._store.transaction():
             run = self.run(run_id)
             if not run.state.terminal:
-                raise invalid_state(f"Run {run_id} cannot be repaired while it is in progress.")
+                raise self._active(f"Run {run_id} cannot be repaired while it is in progress.")
             settings, state = self._repair_settings(run)
             check_latest_repair(choice.latest_repair_id, run.round.repair_id)
             tasks = task_specs(settings)
+            check_repairable(len(run.rounds) - 1, tasks, self._switches)
             results = {
                 key: attempt.state.result
                 for key, attempt in run.latest.items()
                 if attempt.state.result is not None
             }
-            keys = tasks_to_rerun(choice, results, tasks)
+            keys = tasks_to_rerun(choice, results, tasks, self._switches)
             if self._switches.repair_inherits_parameters:
                 parameters = _inherited(run.round.parameters, parameters)
             repair_id, moment = self._store.new_id(), now()
@@ -174,7 +188,7 @@ class RunService:
         """
         with self._store.transaction():
             if not self.run(run_id).state.terminal:
-                raise invalid_state(f"Run {run_id} is active and cannot be deleted; cancel it.")
+                raise self._active(f"Run {run_id} is active and cannot be deleted; cancel it.")
             self._store.runs.delete(run_id)
 
     def job_changed(self, job: Job) -> None:
@@ -191,9 +205,11 @@ class RunService:
             self._engine.wake(run.run_id)
 
     def job_deleted(self, job_id: int) -> None:
-        """Do with the active runs of a deleted job what the switches say."""
+        """Do with the runs of a deleted job what the switches say."""
         if self._switches.deleting_a_job_cancels_its_runs:
             self.cancel_all(job_id)
+        if self._switches.deleting_a_job_deletes_its_runs:
+            self._store.runs.delete_finished(job_id)
 
     def job(self, job_id: int) -> Job:
         """Return a job.
@@ -214,7 +230,7 @@ class RunService:
         """
         run = self._store.runs.get(run_id)
         if run is None:
-            raise no_run(run_id)
+            raise self._no_run(run_id)
         return run
 
     def run_or_owner(self, run_id: int) -> Run:
@@ -228,7 +244,7 @@ class RunService:
             return run
         owner = self._store.runs.owner(run_id)
         if owner is None:
-            raise no_run(run_id)
+            raise self._no_run(run_id)
         return self.run(owner)
 
     def _repair_settings(self, run: Run) -> tuple[Mapping[str, Any], State]:
@@ -239,15 +255,12 @@ class RunService:
             return run.round.settings, states.PENDING
         raise invalid(f"Run {run.run_id} was submitted once and is no run of a job: no repair.")
 
-    def _run_of_token(self, token: str | None) -> int | None:
-        run_id = None if token is None else self._store.runs.run_of_token(token)
-        if run_id is not None and self._store.runs.get(run_id) is None:
-            raise invalid("The run that was started with this idempotency token has been deleted.")
-        return run_id
+    def _active(self, message: str) -> ApiError:
+        return ApiError(400, self._switches.active_run_error_code, message)
 
-    def _reserve(self, token: str | None, run_id: int) -> None:
-        if token is not None:
-            self._store.runs.reserve_token(token, run_id)
+    def _no_run(self, run_id: int) -> ApiError:
+        refused = no_run(run_id)
+        return refused if self._switches.unknown_run_status == "400" else missing(refused.message)
 
     def _cancel(self, run: Run) -> None:
         if run.stop is None:

@@ -35,6 +35,7 @@ class Starter:
         only: Sequence[str] = (),
         queue: bool | None = None,
         parent: int | None = None,
+        unselected: State | None = None,
     ) -> Run:
         """Make a run of a saved job; it may be queued, or dropped at once.
 
@@ -44,6 +45,7 @@ class Starter:
             only: See ``launch.select_tasks``.
             queue: What the request says about queueing; None if nothing.
             parent: The task run whose work it is.
+            unselected: State of the tasks that ``only`` leaves out; None if the run has none.
 
         Raises:
             ApiError: The job has no tasks, or ``only`` names an unknown one.
@@ -55,9 +57,13 @@ class Starter:
         state = self.admission(job, queue=queue)
         run = self._new_run(job.job_id, RunType.JOB_RUN, job.settings, state, parameters)
         queued = state.life_cycle is LifeCycle.QUEUED
-        attempts = (
-            () if state.terminal else first_attempts(keys, tasks, self._store.new_id, queued=queued)
-        )
+        if state.terminal:
+            return self._added(replace(run, parent=parent))
+        attempts = first_attempts(keys, tasks, self._store.new_id, queued=queued)
+        if unselected is not None:
+            rest = [key for key in tasks if key not in keys]
+            shown = first_attempts(rest, tasks, self._store.new_id)
+            attempts += tuple(replace(item, state=unselected, ended=now()) for item in shown)
         return self._added(replace(run, attempts=attempts, parent=parent))
 
     def admission(self, job: Job, *, queue: bool | None = None) -> State:

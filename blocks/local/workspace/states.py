@@ -167,6 +167,13 @@ EXCLUDED = State(
     "SKIPPED",
     "SUCCESS",
 )
+# Of tasks that ``only`` does not select, where they are shown at all.
+UNSELECTED: dict[str, State] = {
+    result: State(
+        LifeCycle.SKIPPED, result, "The task was not selected for this run.", code, "SUCCESS"
+    )
+    for result, code in ((Result.EXCLUDED, "SKIPPED"), (Result.DISABLED, "DISABLED"))
+}
 DISABLED = State(LifeCycle.SKIPPED, Result.DISABLED, "The task is disabled.", "DISABLED", "SUCCESS")
 TASK_CANCELED = State(
     LifeCycle.TERMINATED,
@@ -249,13 +256,13 @@ def notebook_missing(path: str, user_name: str) -> State:
     )
 
 
-def library_conflict(library: str, installed: str) -> State:
-    """Return the state of a task run that wants another version of what its cluster has."""
+def library_failed(library: str, reason: str) -> State:
+    """Return the state of a task run whose compute could not be given a library."""
     return State(
         LifeCycle.INTERNAL_ERROR,
         Result.FAILED,
-        f"Library installation failed for library {library}: {installed} is installed on the"
-        " cluster already.",
+        f"Library installation failed for library due to user error for {library}."
+        f" Error messages: {reason}",
         "LIBRARY_INSTALLATION_ERROR",
         "CLIENT_ERROR",
     )

@@ -14,9 +14,8 @@ overrides the fixture ``workspace_options``; outside of pytest, use ``running_wo
 from __future__ import annotations
 
 import json
+import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blocks.local.workspace.faults.endpoints import matches
+from blocks.local.workspace.prefork import start
 
 if TYPE_CHECKING:
     import httpx
@@ -168,18 +168,13 @@ def running_workspace(state_dir: Path, *options: str) -> Iterator[RunningWorkspa
         state_dir: Made if it is missing; what an earlier workspace left there is kept.
         *options: Further options of ``python -m blocks.local.workspace``: ``--faults`` …
     """
-    command = [sys.executable, "-m", "blocks.local.workspace", "--http", "--stop-on-stdin-eof"]
-    with subprocess.Popen(  # noqa: S603 (our own module)
-        [*command, "--state-dir", str(state_dir), *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    arguments = ["--http", "--stop-on-stdin-eof", "--state-dir", str(state_dir), *options]
+    with start(arguments) as stream, stream.makefile() as output:
+        line = output.readline()
+        if not line:
+            raise RuntimeError("The local workspace did not start; standard error says why.")
+        ready = json.loads(line)
         try:
-            line = process.stdout.readline() if process.stdout is not None else ""
-            if not line:
-                raise RuntimeError("The local workspace did not start; standard error says why.")
-            ready = json.loads(line)
             yield RunningWorkspace(
                 url=ready["url"],
                 http_url=ready["http_url"],
@@ -189,8 +184,10 @@ def running_workspace(state_dir: Path, *options: str) -> Iterator[RunningWorkspa
                 pid=ready["pid"],
             )
         finally:
-            process.terminate()
-            process.wait(_STOP_SECONDS)
+            # It ends when it reads the end of its input, and its output ends with it.
+            stream.shutdown(socket.SHUT_WR)
+            stream.settimeout(_STOP_SECONDS)
+            output.read()
 
 
 @pytest.fixture

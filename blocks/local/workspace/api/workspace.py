@@ -17,6 +17,7 @@ from blocks.local.workspace.errors import ApiError, invalid, no_path
 from blocks.local.workspace.models import Settings
 from blocks.local.workspace.store import Store
 from blocks.local.workspace.store.objects import ObjectType, WorkspaceObject, normalise, parent
+from blocks.local.workspace.switches import Switches
 
 NOTEBOOK_MARKER = b"# Databricks notebook source"
 _VERSIONS: tuple[Version, ...] = ("2.0",)
@@ -66,11 +67,13 @@ class WorkspaceApi:
     Args:
         store: Where they are kept.
         engine: Warned when notebooks arrive, because one will soon be run.
+        switches: Rules that the cloud leaves open.
     """
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, engine: Engine, switches: Switches) -> None:
         self._store = store
         self._engine = engine
+        self._switches = switches
 
     def routes(self) -> list[Route]:
         """Return the endpoints."""
@@ -97,7 +100,7 @@ class WorkspaceApi:
             if old is not None and (
                 not request.overwrite or old.object_type is ObjectType.DIRECTORY
             ):
-                raise _exists(item.path)
+                raise self._taken(item.path)
             self._store.objects.put(item, now())
         self._engine.prepare()
         return {}
@@ -138,7 +141,7 @@ class WorkspaceApi:
                 if item is None:
                     self._store.objects.put(WorkspaceObject(folder, ObjectType.DIRECTORY), now())
                 elif item.object_type is not ObjectType.DIRECTORY:
-                    raise _exists(folder)
+                    raise self._taken(folder)
         return {}
 
     def _delete(self, request: DeleteRequest, _version: Version) -> Answer:
@@ -150,6 +153,10 @@ class WorkspaceApi:
                 raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({item.path}) is not empty.")
             self._store.objects.delete(item.path)
         return {}
+
+    def _taken(self, path: str) -> ApiError:
+        status = int(self._switches.taken_path_status)
+        return ApiError(status, "RESOURCE_ALREADY_EXISTS", f"{path} already exists.")
 
     def _object(self, path: str) -> WorkspaceObject:
         item = self._store.objects.get(normalise(path))
@@ -167,7 +174,7 @@ def imported(request: ImportRequest) -> WorkspaceObject:
     content = _content(request.content)
     path = normalise(request.path)
     if path == "/":
-        raise _exists(path)
+        raise invalid("An import needs the path of a notebook or file, not of the root folder.")
     stem, dot, suffix = path.rpartition(".")
     suffix = suffix.lower() if dot and "/" not in suffix else ""
     match request.format:
@@ -220,7 +227,3 @@ def _status(item: WorkspaceObject) -> Mapping[str, Any]:
     if item.object_type is ObjectType.FILE:
         status["size"] = len(item.content)
     return status
-
-
-def _exists(path: str) -> ApiError:
-    return ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{path} already exists.")

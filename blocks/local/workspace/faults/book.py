@@ -53,10 +53,14 @@ class FaultBook:
         )
         return fault if isinstance(fault, CallFault) else None
 
-    def for_task(self, task_key: str) -> TaskEnding | None:
-        """Return how an attempt to run a task ends, if a fault strikes it."""
+    def for_task(self, task_keys: tuple[str, ...]) -> TaskEnding | None:
+        """Return how an attempt to run a task ends, if a fault strikes it.
+
+        Args:
+            task_keys: The keys that the task goes by.
+        """
         fault = self._strike(
-            lambda item: isinstance(item.fault, TaskFault) and item.fault.task == task_key
+            lambda item: isinstance(item.fault, TaskFault) and item.fault.task in task_keys
         )
         return task_ending(fault) if isinstance(fault, TaskFault) else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from enum import Enum, auto
 
 from blocks.local.workspace.errors import ApiError
 from blocks.local.workspace.faults.specs import (
@@ -19,6 +20,7 @@ from blocks.local.workspace.faults.specs import (
     TaskFault,
     TaskLoss,
 )
+from blocks.local.workspace.notebook.contract import NotebookOutcome
 from blocks.local.workspace.states import DRIVER_LOST, WORKLOAD_FAILED, LifeCycle, Result, State
 
 MALFORMED = b'{"run_id": '
@@ -64,32 +66,53 @@ def retry_after(fault: CallFault, now: float) -> Mapping[str, str]:
     return {"Retry-After": str(fault.retry_after)}
 
 
+class Moment(Enum):
+    """When a fault ends an attempt to run a task."""
+
+    INSTALLING = auto()
+    """While it is ``PENDING``, its cluster up: libraries are installed then."""
+    STARTING = auto()
+    """When it is ``RUNNING``, in the place of its code."""
+    RUNNING = auto()
+    """While its code runs."""
+
+
 @dataclass(frozen=True)
 class TaskEnding:
     """How a fault ends an attempt to run a task.
 
     Attributes:
         state: The state in which the attempt ends.
+        moment: When.
         error: What its output shows as the exception, if anything.
-        after: Seconds that its code runs before; None if it does not run at all.
+        after: Seconds that its code has run by then.
         of_cluster: Whether everything else on its cluster ends like it.
     """
 
     state: State
+    moment: Moment
     error: str = ""
-    after: float | None = None
+    after: float = 0
     of_cluster: bool = False
+
+    @property
+    def outcome(self) -> NotebookOutcome | None:
+        """What the attempt leaves behind in the place of its code's output, if anything."""
+        if not self.error:
+            return None
+        return NotebookOutcome("failed", error=self.error, error_trace=self.error)
 
 
 def task_ending(fault: TaskFault) -> TaskEnding:
     """Return how a fault ends an attempt."""
     match fault:
         case TaskException(error=error):
-            return TaskEnding(WORKLOAD_FAILED, error)
+            return TaskEnding(WORKLOAD_FAILED, Moment.STARTING, error)
         case TaskLoss(kind=kind, after_seconds=after):
-            return TaskEnding(_LOSSES[kind], after=after, of_cluster=kind != "out_of_memory")
+            of_cluster = kind != "out_of_memory"
+            return TaskEnding(_LOSSES[kind], Moment.RUNNING, after=after, of_cluster=of_cluster)
         case _:
-            return TaskEnding(_LIBRARY_FAILED)
+            return TaskEnding(_LIBRARY_FAILED, Moment.INSTALLING)
 
 
 _LIBRARY_FAILED = State(

@@ -16,6 +16,7 @@ from blocks.local.workspace.notebook.contract import (
     Host,
     NotebookFile,
     NotebookOutcome,
+    PipResult,
     StorageError,
     StoredObject,
 )
@@ -83,6 +84,10 @@ class RemoteHost:
         """See `Host.run_notebook`."""
         outcome = self._ask("run_notebook", path, timeout_seconds, dict(arguments))
         return cast("NotebookOutcome", outcome)
+
+    def pip(self, arguments: tuple[str, ...]) -> PipResult:
+        """See `Host.pip`."""
+        return cast("PipResult", self._ask("pip", arguments))
 
     def secret(self, scope: str, key: str) -> str:
         """See `Host.secret`."""

@@ -42,6 +42,8 @@ class NotebookRequest:
         arguments: What a Python file finds in ``sys.argv`` after its name.
         environment: Further environment variables, as the cluster sets them.
         shell_allowed: Whether ``%sh`` cells run; otherwise they fail.
+        pip_installs: Whether ``%pip`` does what it says; otherwise it only says that it does not.
+        libraries: Folders of packages of the cluster, which come first in ``sys.path``.
     """
 
     notebook: NotebookFile
@@ -51,6 +53,8 @@ class NotebookRequest:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     shell_allowed: bool = False
+    pip_installs: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,21 @@ class NotebookOutcome:
     cells: tuple[CellOutput, ...] = ()
 
 
+@dataclass(frozen=True)
+class PipResult:
+    """What came of ``%pip``.
+
+    Attributes:
+        status: Exit status; 0 if all is well.
+        output: What pip printed.
+        site_packages: The folder with what this notebook has installed so far.
+    """
+
+    status: int
+    output: str
+    site_packages: str
+
+
 class StorageError(OSError):
     """Object storage has failed, or refuses."""
 
@@ -148,6 +167,10 @@ class Host(Protocol):
         self, path: str, timeout_seconds: int, arguments: Mapping[str, str]
     ) -> NotebookOutcome:
         """Run another notebook to its end, for ``dbutils.notebook.run``."""
+        ...
+
+    def pip(self, arguments: tuple[str, ...]) -> PipResult:
+        """Run pip for this notebook alone, for ``%pip``."""
         ...
 
     def secret(self, scope: str, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import posixpath
 import shlex
 import subprocess
@@ -51,6 +52,7 @@ class Kernel:
         self._notebook = request.notebook
         self._is_script = request.notebook.format == "SCRIPT"
         self._shell_allowed = request.shell_allowed
+        self._pip_installs = request.pip_installs
         self._host = host
         self._spark = spark
         self._redact = Redactor()
@@ -194,11 +196,20 @@ class Kernel:
             raise FileNotFoundError(f"Notebook not found: {path}") from None
 
     def _magic_pip(self, line: str) -> None:
-        """``%pip``: say that nothing was installed."""
-        print(
-            f"%pip {line}: not installed. "
-            "Notebooks run with the packages of the local workspace's own environment."
-        )
+        """``%pip``: install for this notebook, or say that nothing was installed."""
+        if not self._pip_installs:
+            print(
+                f"%pip {line}: not installed. "
+                "Notebooks run with the packages of the local workspace's own environment."
+            )
+            return
+        done = self._host.pip(tuple(shlex.split(line, comments=True)))
+        print(done.output, end="")
+        if done.status:
+            raise subprocess.CalledProcessError(done.status, f"pip {line}")
+        if done.site_packages not in sys.path:
+            sys.path.insert(0, done.site_packages)
+        importlib.invalidate_caches()
 
     def _outcome(
         self, error: BaseException | None, cells: tuple[CellOutput, ...]

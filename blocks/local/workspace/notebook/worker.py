@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -41,6 +42,7 @@ def run(request: NotebookRequest, connection: Connection[Any, Any], folder: Path
     os.environ.update(environment)
     os.environ.update(request.environment)
     os.chdir(folder)
+    sys.path[:0] = request.libraries
     _silence_descriptors()
     host = RemoteHost(connection)
     try:

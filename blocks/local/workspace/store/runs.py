@@ -194,9 +194,15 @@ class Runs:
             )
             return [self._run(row) for row in rows]
 
+    def delete_finished(self, job_id: int) -> None:
+        """Remove the runs of a job that have ended, with everything that belongs to them."""
+        self._database.execute("DELETE FROM run WHERE job_id = ? AND active = 0", job_id)
+
     def reserve_token(self, token: str, run_id: int) -> None:
         """Remember which run an idempotency token started."""
-        self._database.execute("INSERT INTO idempotency_token VALUES (?, ?)", token, run_id)
+        self._database.execute(
+            "INSERT OR REPLACE INTO idempotency_token VALUES (?, ?)", token, run_id
+        )
 
     def run_of_token(self, token: str) -> int | None:
         """Return the run that an idempotency token started, or None."""

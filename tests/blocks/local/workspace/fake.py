@@ -27,6 +27,7 @@ from blocks.local.workspace.notebook.contract import (
     Output,
 )
 from blocks.local.workspace.options import Options
+from blocks.local.workspace.overlay import Pip
 from blocks.local.workspace.repair import RepairChoice
 from blocks.local.workspace.runs import Parameters, Run
 from blocks.local.workspace.service import RunService
@@ -136,14 +137,23 @@ class Bench:
         switches: Switches | None = None,
         faults: FaultBook | None = None,
         options: Options | None = None,
+        pip: Pip | None = None,
     ) -> Iterator[Bench]:
         store = Store(database)
         executor = ScriptedExecutor()
-        due_fault = (faults or FaultBook()).for_task
-        engine = Engine(store, executor, IDENTITY, due_fault=due_fault, options=options)
+        switches = switches or Switches()
+        engine = Engine(
+            store,
+            executor,
+            IDENTITY,
+            pip=pip,
+            due_fault=(faults or FaultBook()).for_task,
+            options=options,
+            switches=switches,
+        )
         engine.start()
         try:
-            yield cls(store, engine, RunService(store, engine, switches or Switches()), executor)
+            yield cls(store, engine, RunService(store, engine, switches), executor)
         finally:
             engine.close()
             store.close()

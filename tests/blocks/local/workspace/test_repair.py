@@ -10,6 +10,7 @@ from blocks.local.workspace.errors import ApiError
 from blocks.local.workspace.repair import RepairChoice, check_latest_repair, tasks_to_rerun
 from blocks.local.workspace.specs import TaskSpec
 from blocks.local.workspace.states import Result
+from blocks.local.workspace.switches import Switches
 
 TASKS = {
     "a": TaskSpec("a"),
@@ -40,7 +41,7 @@ RESULTS = {
     ],
 )
 def test_selections(choice: RepairChoice, expected: tuple[str, ...]) -> None:
-    assert tasks_to_rerun(choice, RESULTS, TASKS) == expected
+    assert tasks_to_rerun(choice, RESULTS, TASKS, Switches()) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,16 +56,16 @@ def test_selections(choice: RepairChoice, expected: tuple[str, ...]) -> None:
 )
 def test_refusals(choice: RepairChoice, message: str) -> None:
     with pytest.raises(ApiError, match=message) as refused:
-        tasks_to_rerun(choice, RESULTS, TASKS)
+        tasks_to_rerun(choice, RESULTS, TASKS, Switches())
     assert (refused.value.status, refused.value.error_code) == (400, "INVALID_PARAMETER_VALUE")
 
 
 def test_nothing_failed_and_removed_tasks_are_refused() -> None:
     everything = RepairChoice(rerun_all_failed_tasks=True)
     with pytest.raises(ApiError, match="no failed tasks"):
-        tasks_to_rerun(everything, dict.fromkeys(TASKS, Result.SUCCESS), TASKS)
+        tasks_to_rerun(everything, dict.fromkeys(TASKS, Result.SUCCESS), TASKS, Switches())
     with pytest.raises(ApiError, match="'b' no longer exists"):
-        tasks_to_rerun(everything, RESULTS, {"a": TASKS["a"], "c": TaskSpec("c")})
+        tasks_to_rerun(everything, RESULTS, {"a": TASKS["a"], "c": TaskSpec("c")}, Switches())
 
 
 @given(given_id=st.none() | st.integers(1, 3), actual=st.none() | st.integers(1, 3))

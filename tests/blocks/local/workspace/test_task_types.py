@@ -330,7 +330,7 @@ class TestClusters:
         assert results(run) == {"a": ["SUCCESS"], "same": ["SUCCESS"], "other": ["FAILED"]}
         state = run.latest["other"].state
         assert state.code == "LIBRARY_INSTALLATION_ERROR"
-        assert "some-lib==2.0: some-lib==1.0 is installed" in state.message
+        assert "for some-lib==2.0. Error messages: some-lib==1.0 is installed" in state.message
 
     def test_a_cluster_that_takes_its_time_is_seen_and_can_be_cancelled(
         self, tmp_path: Path

@@ -10,6 +10,7 @@ from blocks.local.workspace.notebook.contract import (
     NotebookFile,
     NotebookOutcome,
     NotebookRequest,
+    PipResult,
     StoredObject,
 )
 from blocks.local.workspace.notebook.process import NotebookProcess
@@ -72,6 +73,9 @@ class Desk:
             return process.wait(timeout_seconds or None)
         finally:
             process.kill()
+
+    def pip(self, arguments: tuple[str, ...]) -> PipResult:
+        raise AssertionError("Nothing is installed here.")
 
     def secret(self, scope: str, key: str) -> str:
         return self.secrets[scope][key]
