@@ -1,27 +1,39 @@
 """When to look at a run again: often while something is about to change, rarely otherwise. Pure.
 
-A watch has an allowance of polls: a burst at its start, then one for each longest delay, and a
-little more in a run that lasts longer than seven minutes. A run of seven minutes takes at most 49
-polls, which leaves eleven requests for starting it and reading its outputs under a limit of 60.
+A run of seven minutes may cost 60 requests in all, and nobody knows before how long a run will be.
+Starting the first run of a job (upload, create, start) and reading its outputs takes up to sixteen
+of them; the other 44 are an allowance of polls. Most of it can be spent at once, which is enough to
+watch a run closely for its first minute, and the rest comes back one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 
 from blocks.databricks.state import RunState, TaskAttempt
 
 SHORTEST = 1.0
-LONGEST = 15.0
+LONGEST = 42.0
 # Half of it is the median lag and all of it the longest, with room for a slow answer.
-_ALERT = 1.6
-# A stretch in which nothing has changed for this long is a quiet one.
-_QUIET_SECONDS = 15.0
-_BURST = 16
+_ALERT = 1.55
+# While no end is near and the allowance permits it: a failure may come at any time.
+_CALM = 20.0
+# How long the end of a task is awaited closely: one without a history, and one that is overdue.
+_PATIENCE_SECONDS = 60.0
+_OVERDUE_SECONDS = 15.0
 _LONG_RUN_SECONDS = 420.0
+# One of the 44 comes after the end.
+_BURST = 43 - _LONG_RUN_SECONDS / LONGEST
+# What a longer run may take on top, so that it is not watched less and less.
+_LATER_POLLS_PER_SECOND = 2 / 15
 _RECENT = 10
+# A task that has waited for its compute is taken to work for at least this part of the wait.
+_WORK_PER_WAIT = 0.25
+_WAITING = frozenset({"PENDING", "QUEUED", "WAITING_FOR_RETRY"})
+_UNDER_WAY = _WAITING | {"RUNNING", "TERMINATING"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,10 @@ class Window:
     latest: float
 
 
+# The notebook is over, and what is left takes a moment.
+_CLEANING_UP = Window(0.0, 8.0)
+
+
 def timing(attempt: TaskAttempt) -> Timing:
     """Return what an attempt that has ended tells about later ones."""
     return Timing(attempt.setup_ms / 1000, (attempt.execution_ms + attempt.cleanup_ms) / 1000)
@@ -62,33 +78,38 @@ def expected_ends(
             so that the workspace's clock and this machine's need not agree.
 
     Returns:
-        One window for each attempt under way, None for those without a history. A task that waits
-        for another one is not under way.
+        One window for each attempt under way; None for one of which nothing is known, which runs
+        and has no history. A task that waits for another one is not under way.
     """
     return tuple(
         _window(attempt, earlier.get(attempt.task_key, ())[-_RECENT:], run_age - started)
         for attempt in state.attempts
-        if not attempt.outcome.ended and attempt.status.life_cycle_state in _UNDER_WAY
-        for started in [(attempt.start_time - state.start_time) / 1000]
+        if attempt.status.life_cycle_state in _UNDER_WAY
+        for started in [max(0, attempt.start_time - state.start_time) / 1000]
     )
 
 
-_UNDER_WAY = frozenset({"PENDING", "RUNNING", "TERMINATING"})
-
-
 def _window(attempt: TaskAttempt, timings: Sequence[Timing], age: float) -> Window | None:
+    life_cycle = attempt.status.life_cycle_state
+    if life_cycle == "TERMINATING":
+        return _CLEANING_UP
     if not timings:
-        return None
+        return Window(_WORK_PER_WAIT * age, inf) if life_cycle in _WAITING else None
     # The set-up varies most; once it is over it is known.
     setups = [attempt.setup_ms / 1000] if attempt.setup_ms else [each.setup for each in timings]
     works = [each.work for each in timings]
     spread = 0.1 if len(timings) < 3 else 0.02
     unsure = median(works) + (0.0 if attempt.setup_ms else median(setups))
     margin = 0.5 + spread * unsure
-    return Window(
-        min(setups) + min(works) - margin - age,
-        max(setups) + max(works) + margin - age,
-    )
+    earliest = min(setups) + min(works) - margin - age
+    latest = max(setups) + max(works) + margin - age
+    if life_cycle in _WAITING:
+        # However long it has waited by now, all of its work is still to come.
+        earliest, latest = max(earliest, min(works) - margin), max(latest, max(works) + margin)
+    if life_cycle == "QUEUED":
+        # No history tells when others make room.
+        earliest, latest = max(earliest, _WORK_PER_WAIT * age), inf
+    return Window(earliest, latest)
 
 
 def poll_delay(
@@ -105,29 +126,27 @@ def poll_delay(
     Returns:
         From ``SHORTEST`` to ``LONGEST``.
     """
-    wanted = min((_wanted(window, quiet) for window in ends), default=_unforeseen(quiet))
-    return min(LONGEST, max(SHORTEST, wanted, _affordable(elapsed, polls)))
+    wanted = min((_wanted(window, quiet) for window in ends), default=_wanted(None, quiet))
+    return min(LONGEST, max(SHORTEST, min(wanted, _CALM), _affordable(elapsed, polls)))
 
 
 def _wanted(window: Window | None, quiet: float) -> float:
     if window is None:
-        return _unforeseen(quiet)
+        return _unforeseen(quiet, _PATIENCE_SECONDS)
     # A narrow window is worth a closer look: its end always comes at about the same moment.
     alert = min(_ALERT, (window.latest - window.earliest) / 8)
     if window.earliest > 0:
         return max(alert, window.earliest)
-    return alert if window.latest > 0 else _unforeseen(-window.latest)
+    return alert if window.latest > 0 else _unforeseen(-window.latest, _OVERDUE_SECONDS)
 
 
-def _unforeseen(quiet: float) -> float:
-    """Grow with the time in which nothing changed: what has lasted long tends to last on."""
-    if quiet < _QUIET_SECONDS / 5:
-        return SHORTEST
-    return _ALERT * max(quiet / _QUIET_SECONDS, 1.0) ** 2
+def _unforeseen(since: float, patience: float) -> float:
+    """Grow with the time in which nothing happened: what has lasted long tends to last on."""
+    return _ALERT * max(since / patience, 1.0) ** 2
 
 
 def _affordable(elapsed: float, polls: int) -> float:
-    """Grow as the allowance shrinks, though not at once in a run that is still young."""
-    extra = max(0.0, elapsed - _LONG_RUN_SECONDS) / LONGEST
-    left = max(0.0, _BURST + elapsed / LONGEST + extra - polls)
-    return min(LONGEST / (1 + left) ** 4, max(SHORTEST, elapsed / 5))
+    """Seconds until the allowance has another poll."""
+    early, late = min(elapsed, _LONG_RUN_SECONDS), max(0.0, elapsed - _LONG_RUN_SECONDS)
+    left = _BURST + early / LONGEST + late * _LATER_POLLS_PER_SECOND - polls
+    return (1 - left) * LONGEST

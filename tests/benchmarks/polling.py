@@ -1,127 +1,43 @@
-"""How often a run is polled, and how late the end of a task is noticed.
+"""How often a run is polled, and how late the ends of its tasks are noticed.
 
-Run it with ``python -m tests.benchmarks.polling``. The clock is simulated: each job has a cluster
-that starts, then two notebooks, one after the other. Lengths vary from run to run, and every answer
-takes a while. "Known" runs have a history of five earlier ones to predict from; "new" ones do not.
+Run it with ``python -m tests.benchmarks.polling``; it takes some fifteen minutes. First come short
+runs in real time on one local workspace, each started and awaited in turn by the flow of
+``prefect-databricks`` and by the waiter of ``databricks-sdk``, both with their defaults, and by
+this project. Then come runs of all lengths on a simulated clock, of this project's poller alone.
 """
 
-from __future__ import annotations
-
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median, quantiles
 
-from blocks.databricks import Outcome, RunState, Status, TaskAttempt
-from blocks.databricks.polling import Timing, expected_ends, poll_delay
+from tests.benchmarks.real_runs import compare
+from tests.benchmarks.simulated_runs import measure
 
+REAL_LENGTHS = [5, 15, 30]
 LENGTHS = [5, 15, 30, 60, 120, 300, 420, 900, 1800, 3600]
-RUNS = 300
-EARLIER = 5
-# Standard deviation of a length, as a part of it.
-NOISE = 0.02
-ANSWER_SECONDS = 0.1
-# Parts of a job's length: the cluster's start, then its notebooks.
-SHARES = {"startup": 0.3, "join_data": 0.5, "transform_data": 0.2}
-
-
-@dataclass(frozen=True)
-class Job:
-    """The true course of one run, in seconds from its start."""
-
-    startup: float
-    join: float
-    transform: float
-
-    @property
-    def ends(self) -> dict[str, float]:
-        first = self.startup + self.join
-        return {"join_data": first, "transform_data": first + self.transform}
-
-    @property
-    def timings(self) -> dict[str, Timing]:
-        return {
-            "join_data": Timing(self.startup, self.join),
-            "transform_data": Timing(0.0, self.transform),
-        }
-
-    def at(self, now: float) -> RunState:
-        """Return the run as ``runs/get`` would show it."""
-        first, second = self.ends["join_data"], self.ends["transform_data"]
-        attempts = (
-            _attempt("join_data", 901, 0.0, self.startup, first, now),
-            _attempt("transform_data", 902, first, first, second, now),
-        )
-        over = now >= second
-        status = _status("TERMINATED" if over else "RUNNING")
-        return RunState(900, 11, status, attempts)
-
-
-def _attempt(
-    key: str, run_id: int, started: float, ready: float, ended: float, now: float
-) -> TaskAttempt:
-    if now < started:
-        return TaskAttempt(key, run_id, 0, _status("BLOCKED"))
-    phase = "PENDING" if now < ready else "RUNNING" if now < ended else "TERMINATED"
-    setup = 0 if now < ready else int(1000 * (ready - started))
-    return TaskAttempt(
-        key, run_id, 0, _status(phase), start_time=int(1000 * started), setup_ms=setup
-    )
-
-
-def _status(phase: str) -> Status:
-    outcomes = {"TERMINATED": Outcome.SUCCEEDED, "RUNNING": Outcome.RUNNING}
-    return Status(outcomes.get(phase, Outcome.PENDING), phase)
-
-
-def random_job(length: float, noise: float, chance: random.Random) -> Job:
-    """Draw a run of about this length."""
-    return Job(*(length * share * max(0.1, chance.gauss(1, noise)) for share in SHARES.values()))
-
-
-def watch(job: Job, earlier: Mapping[str, Sequence[Timing]]) -> tuple[int, list[float]]:
-    """Watch a run to its end; return the number of polls and the lag of each task's end."""
-    now = ANSWER_SECONDS
-    seen = job.at(now)
-    changed, polls, lags = now, 1, []
-    while not seen.outcome.ended:
-        ends = expected_ends(seen, earlier, now)
-        now += poll_delay(elapsed=now, polls=polls, quiet=now - changed, ends=ends)
-        fresh = job.at(now)
-        now += ANSWER_SECONDS
-        polls += 1
-        for before, after in zip(seen.attempts, fresh.attempts, strict=True):
-            if before.outcome is not after.outcome:
-                changed = now
-            if after.outcome.ended and not before.outcome.ended:
-                lags.append(now - job.ends[after.task_key])
-        seen = fresh
-    return polls, lags
-
-
-def measure(length: float, known: bool, runs: int = RUNS) -> tuple[list[int], list[float]]:
-    """Return the polls of each run and the lags of all their tasks."""
-    chance = random.Random(length)
-    calls, lags = [], []
-    for _ in range(runs):
-        before = [random_job(length, NOISE, chance).timings for _ in range(EARLIER)]
-        earlier = {key: [each[key] for each in before] for key in before[0]} if known else {}
-        polls, late = watch(random_job(length, NOISE, chance), earlier)
-        calls.append(polls)
-        lags += late
-    return calls, lags
+QUEUE_SECONDS = 300
 
 
 def main() -> None:
-    """Print polls and lags for each length of a job, without and with a history."""
-    print("  length  history     polls (most)   lag: median   95th percentile   longest")
+    """Print requests and lags for each length of a job."""
+    print("In real time, on one workspace. Requests and Prefect task runs are those of one run.")
+    print("  length  waited for by         requests   Prefect task runs   lag: median   longest")
+    for measured in compare(REAL_LENGTHS):
+        print(
+            f"{measured.length:6} s  {measured.contender:19} {measured.requests:10.0f}"
+            f"{measured.prefect_task_runs:20.0f} {median(measured.lags):11.2f} s"
+            f"{max(measured.lags):8.2f} s"
+        )
+    print("\nOn a simulated clock.")
+    print("  length  history              polls (most)   lag: median   95th percentile   longest")
     for length in LENGTHS:
         for known in (False, True):
-            calls, lags = measure(length, known)
-            print(
-                f"{length:6} s  {'known' if known else 'new':7} {median(calls):7.0f} ({max(calls)})"
-                f"{median(lags):15.2f} s {quantiles(lags, n=20)[-1]:14.2f} s {max(lags):9.2f} s"
-            )
+            for queue in (0, QUEUE_SECONDS):
+                polls, lags = measure(length, known=known, queue=queue)
+                kind = f"{'known' if known else 'new'}{', queued first' if queue else ''}"
+                print(
+                    f"{length:6} s  {kind:20} {median(polls):7.0f} ({max(polls)})"
+                    f"{median(lags):15.2f} s {quantiles(lags, n=20)[-1]:14.2f} s"
+                    f"{max(lags):9.2f} s"
+                )
 
 
 if __name__ == "__main__":
