@@ -76,6 +76,13 @@ def test_the_error_comes_first(page: Page, stage: Stage, failed: int) -> None:
         expect(error.locator("pre")).to_contain_text("raise ValueError")
 
 
+FITS = """frame => {
+  const content = frame.contentDocument.documentElement;
+  const spare = frame.clientHeight - content.getBoundingClientRect().height;
+  return content.scrollHeight <= frame.clientHeight && spare >= 0 && spare < 20;
+}"""
+
+
 def test_a_notebook_shows_its_cells_and_outputs(page: Page, stage: Stage, failed: int) -> None:
     page.goto(f"{stage.workspace.url}/runs/{stage.task_run(failed, 'load_solar')}")
     cells = page.locator(".cell")
@@ -84,6 +91,9 @@ def test_a_notebook_shows_its_cells_and_outputs(page: Page, stage: Stage, failed
     expect(cells.nth(1)).to_contain_text("12 rows")
     frame = cells.nth(2).frame_locator("iframe")
     expect(frame.get_by_role("cell", name="2011")).to_be_visible()
+    for cell in (cells.nth(2), cells.nth(3)):
+        # Nothing to scroll, and no empty space below.
+        page.wait_for_function(FITS, arg=cell.locator("iframe").element_handle())
     expect(page.get_by_text('{"rows": 12}').first).to_be_visible()
     page.goto(f"{stage.workspace.url}/runs/{stage.task_run(failed, 'transform')}")
     expect(page.locator(".cell.failed")).to_have_count(1)

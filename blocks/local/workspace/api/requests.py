@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from blocks.local.workspace.errors import invalid
-from blocks.local.workspace.models import Object, Queue, Settings
+from blocks.local.workspace.models import JobSettings, Object, Queue, Settings
 from blocks.local.workspace.repair import RepairChoice
 from blocks.local.workspace.runs import Parameters
 
@@ -47,18 +56,39 @@ class JobGet(Settings):
     page_token: str = ""
 
 
+@dataclass(frozen=True)
+class DescribedAs:
+    """Lets the API's description of a field be that of a model that checks it elsewhere.
+
+    Attributes:
+        model: The model.
+    """
+
+    model: type[BaseModel]
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the schema of the model."""
+        return handler(self.model.__pydantic_core_schema__)
+
+
+# Checked once they are merged with what is stored: the parts of an update may be incomplete.
+_NewSettings = Annotated[Object, DescribedAs(JobSettings)]
+
+
 class JobReset(Settings):
     """``jobs/reset``."""
 
     job_id: Id
-    new_settings: Object = Field(default_factory=dict)
+    new_settings: _NewSettings = Field(default_factory=dict)
 
 
 class JobUpdate(Settings):
     """``jobs/update``."""
 
     job_id: Id
-    new_settings: Object = Field(default_factory=dict)
+    new_settings: _NewSettings = Field(default_factory=dict)
     fields_to_remove: list[str] = Field(default_factory=list)
 
 

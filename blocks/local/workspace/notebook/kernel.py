@@ -58,7 +58,9 @@ class Kernel:
         self._redact = Redactor()
         self._recorder = OutputRecorder(self._redact)
         self._display = Display(self._recorder)
-        self._shell = NotebookShell.create(self._recorder, folder)
+        self._shell = NotebookShell.create(
+            self._recorder, folder, shell_allowed=request.shell_allowed
+        )
         self._running = [request.notebook.path]
         self._dbutils = DBUtils(request, host, self._redact, self._forget_variables)
         self._define_globals()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import linecache
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets import Instance
+from IPython.utils.text import SList
+from traitlets import Bool, Instance
 from traitlets.config import Config
 
-from blocks.local.workspace.notebook.outputs import OutputRecorder
+from blocks.local.workspace.notebook.outputs import STDOUT, OutputRecorder
 
 
 class UnsupportedError(Exception):
@@ -74,22 +76,31 @@ class NotebookShell(InteractiveShell):
     displayhook_class = RecordingDisplayHook
     display_pub_class = RecordingDisplayPublisher
     recorder = Instance(OutputRecorder)
+    shell_allowed = Bool(default_value=False)
     compile: CellCompiler
 
     @classmethod
-    def create(cls, recorder: OutputRecorder, folder: Path) -> NotebookShell:
+    def create(
+        cls, recorder: OutputRecorder, folder: Path, *, shell_allowed: bool
+    ) -> NotebookShell:
         """Make the shell of this process, the one that ``get_ipython()`` gives.
 
         Args:
             recorder: Takes the outputs.
             folder: Where IPython may keep its files.
+            shell_allowed: Whether ``!command`` runs; otherwise it fails.
         """
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.automagic = False
         config.InteractiveShell.cache_size = 0
         config.InteractiveShell.colors = "nocolor"
-        return cls.instance(recorder=recorder, config=config, ipython_dir=str(folder / ".ipython"))
+        return cls.instance(
+            recorder=recorder,
+            config=config,
+            ipython_dir=str(folder / ".ipython"),
+            shell_allowed=shell_allowed,
+        )
 
     def run_source(self, source: str, name: str) -> BaseException | None:
         """Run Python source and return what it raised.
@@ -127,13 +138,29 @@ class NotebookShell(InteractiveShell):
     def showsyntaxerror(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in IPython
         """Show nothing: `failure` describes a failed cell."""
 
-    def system(self, cmd: str) -> NoReturn:
-        """Refuse ``!command``."""
-        raise UnsupportedError(f"The local workspace runs no shell commands: !{cmd}")
+    def system(self, cmd: str) -> None:
+        """Run ``!command``, where shell commands are allowed; its status is ``_exit_code``."""
+        done = self._run_command(cmd)
+        self.recorder.text(STDOUT, done.stdout)
+        self.user_ns["_exit_code"] = done.returncode
 
-    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> NoReturn:
-        """Refuse ``x = !command``."""
-        self.system(cmd)
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> SList | str:
+        """Run ``x = !command``, where shell commands are allowed."""
+        output = self._run_command(cmd).stdout
+        return SList(output.splitlines()) if split else output
+
+    def _run_command(self, cmd: str) -> subprocess.CompletedProcess[str]:
+        if not self.shell_allowed:
+            raise UnsupportedError(f"The local workspace runs no shell commands: !{cmd}")
+        expanded = self.var_expand(cmd, depth=2)  # type: ignore[no-untyped-call]  # IPython's
+        return subprocess.run(  # noqa: S603 (the notebook's own command, where it is allowed)
+            ["bash", "-c", expanded],  # noqa: S607 (the user's own shell)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
 
 
 def _recorder(shell: object) -> OutputRecorder:

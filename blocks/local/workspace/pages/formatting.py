@@ -105,7 +105,7 @@ def markdown(text: str) -> Markup:
 def frame_height(html: str) -> int:
     """Return the height in pixels of a frame for an output: that of its rows, within limits.
 
-    The frame is closed off from its page, so the page cannot measure it.
+    It stays so in an exported document, which has no script to measure what is in the frame.
     """
     rows = html.count("<tr")
     return (

@@ -1,7 +1,7 @@
 """An executor whose notebooks do what their source says, without Spark: for tests of the engine.
 
 A notebook's source is one word and perhaps an argument: ``ok``, ``exit VALUE``, ``fail MESSAGE``,
-``lost``, ``wait`` (until it is killed or released), ``set NAME JSON``.
+``lost``, ``wait`` (until it is killed or released), ``set NAME JSON``, ``call PATH``.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class ScriptedNotebook:
         cell = CellOutput(0, "", "python", self.request.notebook.content, (output,), 1, 2)
         if word == "wait" and not self.ended.wait(timeout or SECONDS):
             raise TimeoutError
+        if word == "call":
+            self.host.run_notebook(argument, 0, {})
         if self.killed or word == "lost":
             return NotebookOutcome("lost")
         if word == "fail":

@@ -226,3 +226,19 @@ def test_a_cancelled_task_run_takes_its_dependents_along() -> None:
     assert run.latest["a"].state == states.TASK_CANCELED
     assert run.latest["b"].state == states.UPSTREAM_CANCELED
     assert run.state.result is Result.CANCELED
+
+
+def test_a_run_that_waits_in_the_queue_for_two_days_is_dropped() -> None:
+    run = replace(new_run({"a": TaskSpec("a"), "b": TaskSpec("b", ("a",))}), state=states.queued(1))
+    due = 48 * 3600 * 1000
+    assert plan.next_deadline(run) == due
+    assert plan.next_steps(run, due - 1) == ()
+    *tasks, last = plan.next_steps(run, due)
+    assert isinstance(last, plan.SetRun)
+    assert last.state == states.queued_too_long(states.queued(1))
+    assert (last.state.life_cycle, last.state.result) == (
+        LifeCycle.SKIPPED,
+        Result.MAXIMUM_CONCURRENT_RUNS_REACHED,
+    )
+    assert "removed from the queue after 48 hours" in last.state.message
+    assert [step.state for step in tasks if isinstance(step, plan.EndTask)] == [last.state] * 2

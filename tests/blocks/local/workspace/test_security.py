@@ -117,6 +117,9 @@ def test_the_description_needs_no_token_and_has_what_requests_may_contain(
     create = document["paths"]["/api/2.2/jobs/create"]["post"]["requestBody"]
     schema = create["content"]["application/json"]["schema"]
     assert {"$ref": "#/components/schemas/JobSettings"} in schema["allOf"]
+    for name in ("JobReset", "JobUpdate"):
+        properties = document["components"]["schemas"][name]["properties"]
+        assert properties["new_settings"]["$ref"] == "#/components/schemas/JobSettings"
     get = document["paths"]["/api/2.1/jobs/runs/get"]["get"]["parameters"]
     assert {"run_id", "include_history"} <= {item["name"] for item in get}
     assert not any(path.startswith("/local") for path in document["paths"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -128,3 +130,28 @@ def test_certificates_near_their_end_or_of_another_authority_are_replaced(tmp_pa
         leaf.write_bytes(content)
         server_context(tmp_path)
         assert leaf.read_bytes() != content
+
+
+def test_a_state_folder_of_another_version_is_refused(
+    tmp_path: Path,
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "workspace.db")) as older:
+        older.execute("PRAGMA user_version = 1")
+    command = [sys.executable, "-m", "blocks.local.workspace", "--state-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"{tmp_path}/workspace.db was written by another version of the local workspace;"
+        " use another --state-dir or remove this one.\n"
+    )
+
+
+def test_a_switch_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "blocks.local.workspace", "--state-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--switch", "max_repair=1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "max_repairs" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -68,6 +68,11 @@ def test_shell_cells_run_where_they_are_allowed(desk: Desk) -> None:
     assert "exit status 1" in failing.error
 
 
+def test_so_do_shell_commands_within_python(desk: Desk) -> None:
+    cell = "x = 3\n!echo {x} $x; exit 4\nlines = !echo a; echo b\nprint(_exit_code, lines)"
+    assert printed(shell(desk, cell, allowed=True)) == "3 3\n4 ['a', 'b']\n"
+
+
 def test_shell_cells_are_refused_otherwise(desk: Desk) -> None:
     outcome = shell(desk, "# MAGIC %sh\n# MAGIC echo no", allowed=False)
     assert outcome.status == "failed"
