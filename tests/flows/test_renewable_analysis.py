@@ -235,18 +235,22 @@ def test_what_a_repair_needs_stays_after_a_failure(
     assert all(t.state and t.state.is_final() for t in task_runs(flow_run_id(state)))
 
 
+@pytest.mark.parametrize("sources", [[], [str(SAMPLE[0])]], ids=["sample", "given"])
 def test_an_unknown_country_never_reaches_databricks(
-    connections: Connections, tmp_path: Path, databricks: Ask
+    connections: Connections, tmp_path: Path, databricks: Ask, sources: list[str]
 ) -> None:
     before = databricks("2.2/jobs/runs/list?limit=25").get("runs")
     state = renewable_analysis(
         "Switzerlnd';--",
+        sources=sources,
         connections=connections,
         output=str(tmp_path),
         return_state=True,
     )
     assert state.is_failed()
     assert "Did you mean Switzerland" in str(state.result(raise_on_failure=False))
+    # What the sample has is known without loading it.
+    assert bool(task_runs(flow_run_id(state))) == bool(sources)
     assert databricks("2.2/jobs/runs/list?limit=25").get("runs") == before
     assert objects_of(state, connections) == []
     assert tables_of(state, connections) == []

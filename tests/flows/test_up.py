@@ -27,13 +27,19 @@ pytestmark = pytest.mark.slow
 def up(folder: Path) -> Iterator[subprocess.Popen[str]]:  # the fixture, asked for
     """A served project, whose Prefect API is the one in use; stopped with SIGTERM."""
     process = start(folder, "up")
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert process.stdout.readline().strip() == "ready"
+    url = wait_until_ready(process)
     with temporary_settings({PREFECT_API_URL: f"{url}/api"}):
         yield process
     process.send_signal(signal.SIGTERM)
     finish(process)
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """Return the URL of the UI, once runs can be triggered there."""
+    assert process.stdout is not None
+    url, word = process.stdout.readline().strip(), process.stdout.readline().strip()
+    assert word == "ready"
+    return url
 
 
 @pytest.fixture
@@ -95,3 +101,24 @@ def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
     assert leftovers(stack) == NOTHING
     assert not (tmp_path / "out" / "denmark.png").exists()
     assert all(each.state and each.state.is_final() for each in task_runs(run.id))
+
+
+def test_a_second_one_is_told_where_the_first_is_and_a_killed_one_is_in_nobodys_way(
+    folder: Path,
+) -> None:
+    first = start(folder, "up")
+    url = wait_until_ready(first)
+    status, out, err = finish(start(folder, "up"))
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: process {first.pid} serves {folder / '.renewables'} already")
+    assert f"at {url};" in err
+    assert err.count("\n") == 1
+
+    first.kill()
+    finish(first)
+    next_one = start(folder, "up")
+    wait_until_ready(next_one)
+    next_one.send_signal(signal.SIGINT)
+    status, _, err = finish(next_one)
+    assert status == 130
+    assert "Traceback" not in err
