@@ -89,13 +89,13 @@ def test_the_workflow_deploys_exactly_its_commit(
         for start in ("prefect work-pool create", "prefect worker start")
     )
     repository = clean_copy(tmp_path / "me" / "renewables.git")
-    connections = repository / "flows" / "connections.py"
-    connections.write_text(connections.read_text() + '\nprint("code of the commit")\n')
     git(repository, "init", "--quiet", "--initial-branch=main")
-    git(repository, "add", "--all")
-    git(repository, "commit", "--quiet", "--message=tested")
-    commit = git(repository, "rev-parse", "HEAD")
-    git(repository, "commit", "--quiet", "--allow-empty", "--message=later")
+    for name in ("tested", "later"):
+        with (repository / "flows" / "connections.py").open("a") as module:
+            module.write(f'\nprint("code of the {name} commit")\n')
+        git(repository, "add", "--all")
+        git(repository, "commit", "--quiet", f"--message={name}")
+    commit = git(repository, "rev-parse", "HEAD~1")
 
     runner = tmp_path / "runner"
     git(tmp_path, "clone", "--quiet", str(repository), str(runner))
@@ -119,8 +119,8 @@ def test_the_workflow_deploys_exactly_its_commit(
     elsewhere.mkdir()
     bash(f"{worker} > log 2>&1 &\n{TRIGGER}", elsewhere, environment)
     log = (elsewhere / "log").read_text()
-    assert "code of the commit" in log
-    assert commit[:7] in log
+    assert "code of the tested commit" in log
+    assert "code of the later commit" not in log
 
 
 @contextmanager
