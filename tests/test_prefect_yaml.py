@@ -21,7 +21,7 @@ CONTENT = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = CONTENT["deployments"]
 TRIGGERS = [trigger for each in DEPLOYMENTS for trigger in each.get("triggers", [])]
 # What a run has to be told is not in the file.
-REQUIRED = {"country": {"country": "Norway"}, "repair": {"run_id": 1}}
+REQUIRED: dict[str, dict[str, Any]] = {"country": {"country": "Norway"}, "repair": {"run_id": 1}}
 
 
 def unknown_fields(given: dict[str, Any], model: type[BaseModel]) -> set[str]:
