@@ -19,8 +19,11 @@ from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_databricks import DatabricksCredentials
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
+from sqlalchemy import create_engine, inspect, text
 
 from blocks.databricks import DatabricksJob, NotebookTask
+from blocks.local import postgres
+from blocks.local.loopback import HOST
 from blocks.local.stack import StackDetails, embedded_stack
 from blocks.local.workspace.testing import RunningWorkspace, running_workspace
 from blocks.registration import Settings, register
@@ -53,13 +56,13 @@ def plant(state_dir: Path) -> None:
     pair = {"accessKey": "planted-s3-key", "secretKey": S3_SECRET}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "renewables", "credentials": [pair], "actions": actions}
-    for file, text in {
+    for file, content in {
         state_dir / "postgres" / "password": DATABASE_PASSWORD,
         state_dir / "object-store" / "keys.json": json.dumps({"identities": [identity]}),
         state_dir / "workspace" / "token": TOKEN,
     }.items():
         file.parent.mkdir(parents=True)
-        file.write_text(text)
+        file.write_text(content)
         file.chmod(0o600)
 
 
@@ -169,6 +172,21 @@ def everything_in(file: Path) -> bytes:
     return content
 
 
+def rows_of_prefect(folder: Path) -> str:
+    """Return all rows of the Prefect server's database: logs, events, parameters and the rest."""
+    home = folder / ".renewables" / "prefect" / "postgres"
+    port = (home / "data" / "postmaster.pid").read_text().splitlines()[3]
+    password = (home / "password").read_text()
+    url = f"postgresql+psycopg://{postgres.ROLE}:{password}@{HOST}:{port}/postgres"
+    with create_engine(url).connect() as database:
+        tables = inspect(database).get_table_names()
+        assert {"log", "events", "artifact", "flow_run", "block_document"} <= set(tables)
+        return "\n".join(
+            str(database.execute(text(f'SELECT t::text FROM "{table}" t')).scalars().all())
+            for table in tables
+        )
+
+
 def places(folder: Path, secret: str) -> set[str]:
     """Return the files that hold what matches a regular expression."""
     wanted = re.compile(secret.encode())
@@ -221,6 +239,7 @@ def test_no_secret_is_found_outside_the_stores_that_keep_it(
         assert deploy_run("Finland", folder, database="closed") == "Failed"
 
         journal = json.dumps(workspace.side_api("GET", "journal"))
+        rows = rows_of_prefect(folder)
 
     notebook.unlink()
     check_files(folder)
@@ -228,9 +247,13 @@ def test_no_secret_is_found_outside_the_stores_that_keep_it(
         assert secret not in "\n".join(commands)
         assert secret not in "\n".join(said)
         assert secret not in journal
-        assert not re.search(ISSUED_TOKEN, journal)
+        assert secret not in rows
         assert base64.b64encode(f"principal:{secret}".encode()).decode() not in journal
+    assert not re.search(ISSUED_TOKEN, journal + rows)
+    # What was searched is what there was.
     assert "jobs/runs/repair" in journal
+    assert "[REDACTED]@host/name" in rows
+    assert TOLD_BY_A_NOTEBOOK not in rows
 
 
 def nobody_else_reads(folder: Path, file: Path) -> bool:
