@@ -1,6 +1,6 @@
 """Block documents from the environment: the one place where connection details come from."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from blocks.databricks import DatabricksJob, NotebookTask
+from blocks.databricks.spec import SHARED
 
 DOCUMENT = "renewables"
 
@@ -41,6 +42,8 @@ TASKS = [
 ]
 # Every run gives its own values; a job parameter needs a default all the same.
 JOB_PARAMETERS = {"country": "", "subset_path": "", "joined_path": "", "transformed_path": ""}
+# Settings of which each says where the notebooks run.
+_COMPUTE = ("databricks_job_cluster", "databricks_cluster_id", "databricks_serverless_compute_id")
 
 
 class Settings(BaseModel):
@@ -60,6 +63,12 @@ class Settings(BaseModel):
     )
     databricks_job_cluster: dict[str, Any] | None = Field(
         None, description="Job cluster specification as JSON (Jobs API, new_cluster)."
+    )
+    databricks_cluster_id: str | None = Field(
+        None, description="A cluster that is there already, instead of a job cluster."
+    )
+    databricks_serverless_compute_id: Literal["auto"] | None = Field(
+        None, description="Serverless compute, instead of a job cluster."
     )
     aws_access_key_id: str | None = Field(None, description="Left out for a profile or a role.")
     aws_secret_access_key: SecretStr | None = Field(None, description="Belongs to the key.")
@@ -103,6 +112,13 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_place_to_run(self) -> Self:
+        given = [name.upper() for name in _COMPUTE if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"Set only one of {', '.join(given)}, to say where the notebooks run.")
+        return self
+
 
 class _Environment(Settings, BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
@@ -120,7 +136,7 @@ def settings_from_environment() -> Settings:
     """Read the settings from the environment, and from ``.env`` in the current directory.
 
     Raises:
-        IncompleteSettingsError: Some are missing or cannot be used.
+        IncompleteSettingsError: Some are missing, cannot be used, or exclude each other.
     """
     try:
         return _Environment()
@@ -152,13 +168,12 @@ def blocks_from(settings: Settings) -> list[Block]:
             {"verify": settings.databricks_ca_file} if settings.databricks_ca_file else None
         ),
     )
-    cluster = settings.databricks_job_cluster
     job = DatabricksJob(
         databricks_credentials=databricks,
         job_name=DOCUMENT,
         tasks=TASKS,
         parameters=JOB_PARAMETERS,
-        **({"new_cluster": cluster} if cluster else {}),
+        **_compute(settings),
     )
     aws = AwsCredentials(
         aws_access_key_id=settings.aws_access_key_id,
@@ -185,6 +200,15 @@ def _components(database_url: SecretStr) -> ConnectionComponents:
         port=url.port,
         query={name: str(value) for name, value in url.query.items()},
     )
+
+
+def _compute(settings: Settings) -> dict[str, Any]:
+    """Return the fields of the job that say where it runs; none for its default job cluster."""
+    if settings.databricks_job_cluster:
+        return {"job_clusters": {SHARED: settings.databricks_job_cluster}}
+    if settings.databricks_cluster_id:
+        return {"job_clusters": {}, "existing_cluster_id": settings.databricks_cluster_id}
+    return {"job_clusters": {}} if settings.databricks_serverless_compute_id else {}
 
 
 def register(settings: Settings) -> list[str]:

@@ -17,16 +17,18 @@ from blocks.databricks.plan import NoRepair, RepairPlan, plan_repair
 from blocks.databricks.policy import RepairPolicy, WhenExhausted
 from blocks.databricks.receipt import Receipt, make_receipt
 from blocks.databricks.run import DatabricksRun, TaskFailure
-from blocks.databricks.spec import NotebookTask
+from blocks.databricks.spec import AccessControl, GitSource, NotebookTask, RunAs
 from blocks.databricks.state import HistoryItem, Outcome, RunState, Status, TaskAttempt
 
 __all__ = [
+    "AccessControl",
     "ApiError",
     "ClusterChanges",
     "DatabricksError",
     "DatabricksJob",
     "DatabricksRun",
     "FailureClass",
+    "GitSource",
     "HistoryItem",
     "JobBusyError",
     "JobSpecError",
@@ -37,6 +39,7 @@ __all__ = [
     "RepairError",
     "RepairPlan",
     "RepairPolicy",
+    "RunAs",
     "RunLostError",
     "RunState",
     "Status",

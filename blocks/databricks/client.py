@@ -149,6 +149,15 @@ class JobsClient:
         """Delete a saved job."""
         self._post("2.2/jobs/delete", {"job_id": job_id}, repeatable=False)
 
+    def get_permissions(self, job_id: int) -> dict[str, Any]:
+        """Return who may do what with a saved job."""
+        return self._get(f"2.0/permissions/jobs/{job_id}", {})
+
+    def set_permissions(self, job_id: int, entries: Sequence[Mapping[str, str]]) -> None:
+        """Replace who may do what with a saved job, but for what is inherited."""
+        path = f"2.0/permissions/jobs/{job_id}"
+        self._call("PUT", path, repeatable=True, body={"access_control_list": list(entries)})
+
     # Runs
 
     def run_now(self, job_id: int, job_parameters: Mapping[str, str], token: str) -> int:

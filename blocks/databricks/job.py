@@ -2,37 +2,25 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from prefect.blocks.abstract import JobBlock
 from prefect_databricks import DatabricksCredentials
 from pydantic import Field
 
-from blocks.databricks.client import JobsClient, is_transient
-from blocks.databricks.errors import (
-    ApiError,
-    JobBusyError,
-    JobSpecError,
-    UnreachableError,
-)
+from blocks.databricks.checks import overridden_parameters, problems
+from blocks.databricks.client import JobsClient
+from blocks.databricks.errors import JobSpecError
 from blocks.databricks.run import DatabricksRun
-from blocks.databricks.spec import (
-    NotebookTask,
-    check_tasks,
-    job_settings,
-    overridden_parameters,
-    settings_differ,
-    workspace_path,
-)
+from blocks.databricks.saved_job import ensure_job
+from blocks.databricks.settings import job_settings
+from blocks.databricks.sources import read_notebooks, upload_notebooks
+from blocks.databricks.spec import JobSpec
 from blocks.databricks.state import RunState, parse_run
 
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-
-class DatabricksJob(JobBlock[dict[str, str]]):
-    """Notebooks that run as one Databricks job on one shared job cluster.
+class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
+    """Notebooks that run as one Databricks job, by default on one job cluster that they share.
 
     The job is saved in the workspace under its name: created when it is missing, reset when its
     definition changed, reused otherwise. Only a saved job can be repaired.
@@ -61,26 +49,6 @@ class DatabricksJob(JobBlock[dict[str, str]]):
 
     databricks_credentials: DatabricksCredentials = Field(
         description="The workspace, and who the job is started as."
-    )
-    job_name: str = Field(
-        min_length=1, max_length=4096, description="Name of the saved job; one job has one name."
-    )
-    tasks: list[NotebookTask] = Field(
-        description="The notebooks, and which of them wait for which."
-    )
-    parameters: dict[str, str] = Field(
-        default={}, description="Job parameters and their defaults; a run may override them."
-    )
-    new_cluster: dict[str, Any] = Field(
-        default={
-            "spark_version": "16.4.x-scala2.12",
-            "node_type_id": "i3.xlarge",
-            "num_workers": 1,
-        },
-        description="The job cluster that all tasks share, as the Jobs API describes one.",
-    )
-    max_concurrent_runs: int = Field(
-        default=10, ge=1, le=1000, description="Runs of the job that may be alive at once."
     )
     workspace_folder: str = Field(
         default="/Shared/prefect",
@@ -111,13 +79,15 @@ class DatabricksJob(JobBlock[dict[str, str]]):
         """
         values = {**self.parameters, **(parameters or {})}
         token = idempotency_token or f"prefect-{uuid4()}"
-        check_tasks(self.tasks, values, token)
+        sources, unreadable = read_notebooks(self.tasks)
+        if found := [*problems(self, values, token), *unreadable]:
+            raise JobSpecError(f"The job cannot run: {'; '.join(found)}.")
         for warning in overridden_parameters(self.tasks, values):
             self.logger.warning(warning)
-        sources = {task.task_key: _read(task) for task in self.tasks}
         with ExitStack() as on_error:
             client = on_error.enter_context(JobsClient(self.databricks_credentials))
-            job_id = _ensure_job(client, self._upload(client, sources))
+            paths = upload_notebooks(client, self.workspace_folder, self.tasks, sources)
+            job_id = ensure_job(client, job_settings(self, paths), self.access_control_list)
             try:
                 run = DatabricksRun(client, client.run_now(job_id, values, token), values)
             except Exception:
@@ -166,68 +136,3 @@ class DatabricksJob(JobBlock[dict[str, str]]):
                 for job in client.find_jobs(self.job_name)
                 for run_id in client.active_runs(int(job["job_id"]))
             ]
-
-    def _upload(self, client: JobsClient, sources: Mapping[str, str]) -> dict[str, Any]:
-        """Store each notebook under its content's hash; return the job's settings with them."""
-        paths = {}
-        for task in self.tasks:
-            source = sources[task.task_key]
-            path = workspace_path(self.workspace_folder, Path(task.notebook).stem, source)
-            if not client.workspace_object_exists(path):
-                client.import_notebook(path, source)
-            paths[task.task_key] = path
-        return job_settings(
-            job_name=self.job_name,
-            tasks=self.tasks,
-            notebook_paths=paths,
-            parameters=self.parameters,
-            new_cluster=self.new_cluster,
-            max_concurrent_runs=self.max_concurrent_runs,
-        )
-
-
-def _read(task: NotebookTask) -> str:
-    path = _PROJECT_ROOT / task.notebook  # an absolute path stays as it is
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise JobSpecError(
-            f"Task {task.task_key!r} names the notebook {task.notebook!r}, which cannot be read "
-            f"({error.strerror}). Paths are relative to the project's root."
-        ) from error
-
-
-def _create_job(client: JobsClient, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Create the saved job, and return all of its name; the oldest is the one to use."""
-    name = str(settings["name"])
-    try:
-        created = client.create_job(settings)
-    except (ApiError, UnreachableError) as error:
-        # The answer may have been lost after the job was made: then it is found below.
-        if not is_transient(error):
-            raise
-        created = None
-    # Two flow runs may both have found none: the oldest job is the one that all agree on.
-    jobs = client.find_jobs(name)
-    if not jobs:
-        raise UnreachableError(
-            f"Databricks did not answer when job {name!r} was created; try again."
-        )
-    if created is not None and jobs[0]["job_id"] != created:
-        client.delete_job(created)
-    return jobs
-
-
-def _ensure_job(client: JobsClient, settings: Mapping[str, Any]) -> int:
-    """Return the id of the saved job of this name, created or reset as needed."""
-    name = str(settings["name"])
-    jobs = client.find_jobs(name) or _create_job(client, settings)
-    job_id = int(jobs[0]["job_id"])
-    if settings_differ(settings, client.get_job(job_id)["settings"]):
-        if alive := client.active_runs(job_id):
-            raise JobBusyError(
-                f"Job {name!r} has changed, but its run {alive[0]} is still alive and would be "
-                "repaired with the new settings. Wait until it has ended, or cancel it."
-            )
-        client.reset_job(job_id, settings)
-    return job_id

@@ -1,27 +1,32 @@
-"""A multi-task job's definition: its checks and its settings for the Jobs API. All pure."""
+"""A multi-task job's definition, in the words of the Jobs API."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from blocks.databricks.errors import JobSpecError
+# The cluster, or else the environment, of the tasks that name no compute.
+SHARED = "shared"
 
-CLUSTER_KEY = "shared"
-_TASK_KEY = re.compile(r"[\w\-]{1,100}", re.ASCII)
-_SPEC_TAG = "prefect_spec"
-# Limits of the Jobs API.
-_PARAMETER_NAME = re.compile(r"[\w\-.]+", re.ASCII)
-_JOB_PARAMETER_BYTES = 10_000
-_TASK_PARAMETER_BYTES = 1_000_000
-_TOKEN_CHARACTERS = 64
+RunIf = Literal[
+    "ALL_SUCCESS",
+    "AT_LEAST_ONE_SUCCESS",
+    "NONE_FAILED",
+    "ALL_DONE",
+    "AT_LEAST_ONE_FAILED",
+    "ALL_FAILED",
+]
+GitProvider = Literal[
+    "gitHub",
+    "gitHubEnterprise",
+    "gitLab",
+    "gitLabEnterpriseEdition",
+    "bitbucketCloud",
+    "bitbucketServer",
+    "azureDevOpsServices",
+    "awsCodeCommit",
+]
 
 
 class NotebookTask(BaseModel):
@@ -32,12 +37,20 @@ class NotebookTask(BaseModel):
     )
     notebook: str = Field(
         description=(
-            "Path of the notebook file (Databricks source format, .py), absolute or relative to "
-            "the project's root. It is uploaded to the workspace before a run."
+            "Path of the notebook. With source WORKSPACE a file here (Databricks source format, "
+            ".py), absolute or relative to the project's root, which is uploaded before a run; "
+            "with source GIT a path in the repository of git_source."
         )
     )
+    source: Literal["WORKSPACE", "GIT"] = Field(
+        default="WORKSPACE", description="Where Databricks takes the notebook from."
+    )
     depends_on: list[str] = Field(
-        default=[], description="Keys of the tasks that have to succeed before this one starts."
+        default=[], description="Keys of the tasks that have to end before this one starts."
+    )
+    run_if: RunIf = Field(
+        default="ALL_SUCCESS",
+        description="How the tasks that this one depends on have to end for it to run.",
     )
     parameters: dict[str, str] = Field(
         default={},
@@ -46,199 +59,180 @@ class NotebookTask(BaseModel):
             "{{job.parameters.country}} are resolved by Databricks."
         ),
     )
-
-
-def check_tasks(
-    tasks: Sequence[NotebookTask],
-    parameters: Mapping[str, str] = MappingProxyType({}),
-    token: str = "",
-) -> None:
-    """Check that Databricks can run these tasks with these parameters, without asking it.
-
-    Rules: the Jobs API's own for task keys (1 to 100 word characters or dashes, unique),
-    dependencies (known keys, no cycle), the names and the size of parameters, and tokens.
-
-    Args:
-        tasks: The job's tasks.
-        parameters: Job parameters as a run is to get them: defaults and what overrides them.
-        token: Idempotency token of the run; empty without one.
-
-    Raises:
-        JobSpecError: Lists every problem at once.
-    """
-    problems = [*_task_problems(tasks), *_parameter_problems(tasks, parameters)]
-    if len(token) > _TOKEN_CHARACTERS:
-        problems.append(
-            f"the idempotency token has {len(token)} characters, and {_TOKEN_CHARACTERS} are "
-            "allowed"
-        )
-    if problems:
-        raise JobSpecError(f"The job cannot run: {'; '.join(problems)}.")
-
-
-def overridden_parameters(
-    tasks: Sequence[NotebookTask], parameters: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Tell which parameters of tasks have no effect.
-
-    Databricks hands every job parameter to every notebook, before the task's own parameter of the
-    same name.
-
-    Args:
-        tasks: The job's tasks.
-        parameters: The job's parameters.
-
-    Returns:
-        One sentence for each; none for a task's parameter that refers to the job's.
-    """
-    return tuple(
-        f"Task {task.task_key!r} sets {name!r}, but its notebook gets the job parameter of the "
-        "same name; rename one of the two."
-        for task in tasks
-        for name, value in sorted(task.parameters.items())
-        if name in parameters and not _refers_to(value, name)
+    packages: list[str] = Field(
+        default=[],
+        description=(
+            "Python packages that this notebook needs besides the job's. They are installed where "
+            "it runs, so other tasks there have them too."
+        ),
+    )
+    job_cluster_key: str = Field(
+        default="",
+        description=(
+            "Which of the job clusters it runs on. Without this, an existing cluster and an "
+            "environment: where the job's other tasks run."
+        ),
+    )
+    existing_cluster_id: str = Field(
+        default="", description="Id of a cluster that is there already, to run on."
+    )
+    environment_key: str = Field(
+        default="", description="Which of the environments it runs in, on serverless compute."
+    )
+    extra_settings: dict[str, Any] = Field(
+        default={},
+        description=(
+            "More settings of the task, as the Jobs API names them (max_retries, timeout_seconds, "
+            "libraries from Maven …)."
+        ),
     )
 
 
-def _refers_to(value: str, name: str) -> bool:
-    return (
-        re.fullmatch(rf"\{{\{{\s*job\.parameters\.`?{re.escape(name)}`?\s*\}}\}}", value)
-        is not None
+class GitSource(BaseModel):
+    """A remote repository with notebooks, at one branch, tag or commit."""
+
+    git_url: str = Field(description="The repository's URL.")
+    git_provider: GitProvider = Field(default="gitHub", description="Who hosts it.")
+    git_branch: str = Field(default="", description="A branch; or else a tag or a commit.")
+    git_tag: str = Field(default="", description="A tag; or else a branch or a commit.")
+    git_commit: str = Field(default="", description="A commit; or else a branch or a tag.")
+
+    @property
+    def references(self) -> dict[str, str]:
+        """The branch, tag or commit; one of them in a valid source."""
+        given = {
+            "git_branch": self.git_branch,
+            "git_tag": self.git_tag,
+            "git_commit": self.git_commit,
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+class RunAs(BaseModel):
+    """Whose rights the job has: those of a user or of a service principal."""
+
+    user_name: str = Field(default="", description="A user's e-mail address.")
+    service_principal_name: str = Field(
+        default="", description="A service principal's application id."
     )
 
-
-def _task_problems(tasks: Sequence[NotebookTask]) -> Iterator[str]:
-    keys = [task.task_key for task in tasks]
-    if not tasks:
-        yield "it has no tasks"
-    for key in dict.fromkeys(keys):
-        if not _TASK_KEY.fullmatch(key):
-            yield f"task key {key!r} must be 1 to 100 letters, digits, dashes or underscores"
-    for key in sorted(_repeated(keys)):
-        yield f"task key {key!r} is used twice"
-    for task in tasks:
-        for upstream in task.depends_on:
-            if upstream not in keys:
-                yield (
-                    f"task {task.task_key!r} depends on {upstream!r}, which is not a task of the "
-                    "job"
-                )
-    try:
-        TopologicalSorter({task.task_key: task.depends_on for task in tasks}).prepare()
-    except CycleError as error:
-        yield f"tasks depend on each other in a circle: {' → '.join(error.args[1])}"
+    @property
+    def principal(self) -> dict[str, str]:
+        """The user or service principal; one of them in a valid definition."""
+        given = {
+            "user_name": self.user_name,
+            "service_principal_name": self.service_principal_name,
+        }
+        return {name: value for name, value in given.items() if value}
 
 
-def _parameter_problems(
-    tasks: Sequence[NotebookTask], parameters: Mapping[str, str]
-) -> Iterator[str]:
-    for name in parameters:
-        if not _PARAMETER_NAME.fullmatch(name):
-            yield (
-                f"the name of job parameter {name!r} must be letters, digits, dashes, dots or "
-                "underscores"
-            )
-    if (size := _json_bytes(parameters)) > _JOB_PARAMETER_BYTES:
-        yield _too_large("the job parameters", size, _JOB_PARAMETER_BYTES)
-    for task in tasks:
-        if (size := _json_bytes(task.parameters)) > _TASK_PARAMETER_BYTES:
-            yield _too_large(
-                f"the parameters of task {task.task_key!r}", size, _TASK_PARAMETER_BYTES
-            )
+class AccessControl(RunAs):
+    """What a user, a service principal or a group may do with the job."""
+
+    group_name: str = Field(default="", description="A group's name.")
+    permission_level: Literal["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"] = Field(
+        description="What they may do; a job has one owner, which is no group."
+    )
+
+    @property
+    def principal(self) -> dict[str, str]:
+        """The user, service principal or group; one of them in a valid definition."""
+        group = {"group_name": self.group_name} if self.group_name else {}
+        return {**super().principal, **group}
 
 
-def _json_bytes(parameters: Mapping[str, str]) -> int:
-    text = json.dumps(dict(parameters), ensure_ascii=False, separators=(",", ":"))
-    # A file name may hold bytes that are no text, which JSON cannot say either.
-    return len(text.encode(errors="backslashreplace"))
+class JobSpec(BaseModel):
+    """All that a saved job is made of."""
 
-
-def _too_large(what: str, size: int, limit: int) -> str:
-    return f"{what} take {size:,} bytes as JSON, and {limit:,} are allowed; pass a path instead"
-
-
-def _repeated(keys: Sequence[str]) -> set[str]:
-    return {key for key in keys if keys.count(key) > 1}
-
-
-def workspace_path(folder: str, notebook_name: str, source: str) -> str:
-    """Return where a notebook of this content is stored: another content, another path.
-
-    A run that is repaired later finds the notebook that it started with, whatever has been
-    uploaded since.
-    """
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
-    return f"{folder.rstrip('/')}/{digest}/{notebook_name}"
-
-
-def job_settings(
-    *,
-    job_name: str,
-    tasks: Sequence[NotebookTask],
-    notebook_paths: Mapping[str, str],
-    parameters: Mapping[str, str],
-    new_cluster: Mapping[str, Any],
-    max_concurrent_runs: int,
-) -> dict[str, Any]:
-    """Build the settings of ``jobs/create`` and ``jobs/reset``.
-
-    Args:
-        job_name: The saved job's name.
-        tasks: The notebooks and what they wait for.
-        notebook_paths: Workspace path of each task's notebook, by task key.
-        parameters: Job parameters with their defaults.
-        new_cluster: Specification of the one job cluster that all tasks share.
-        max_concurrent_runs: How many runs of the job may be alive at once.
-
-    Returns:
-        Plain JSON. A tag holds a digest of it all, so that :func:`settings_differ` also notices
-        what was taken out of a definition.
-    """
-    settings: dict[str, Any] = {
-        "name": job_name,
-        "max_concurrent_runs": max_concurrent_runs,
-        "queue": {"enabled": True},
-        "job_clusters": [{"job_cluster_key": CLUSTER_KEY, "new_cluster": dict(new_cluster)}],
-        "parameters": [{"name": n, "default": d} for n, d in sorted(parameters.items())],
-        "tasks": [
-            {
-                "task_key": task.task_key,
-                "job_cluster_key": CLUSTER_KEY,
-                "depends_on": [{"task_key": key} for key in sorted(task.depends_on)],
-                "notebook_task": {
-                    "notebook_path": notebook_paths[task.task_key],
-                    "source": "WORKSPACE",
-                    "base_parameters": dict(task.parameters),
-                },
+    job_name: str = Field(
+        min_length=1, max_length=4096, description="Name of the saved job; one job has one name."
+    )
+    tasks: list[NotebookTask] = Field(
+        description="The notebooks, and which of them wait for which."
+    )
+    parameters: dict[str, str] = Field(
+        default={}, description="Job parameters and their defaults; a run may override them."
+    )
+    packages: list[str] = Field(
+        default=[],
+        description=(
+            "Python packages for all notebooks: requirements (pandas==2.3.3), or paths and URIs "
+            "of wheels (.whl) and requirements files (.txt) that the workspace can read."
+        ),
+    )
+    job_clusters: dict[str, dict[str, Any]] = Field(
+        default={
+            SHARED: {
+                "spark_version": "16.4.x-scala2.12",
+                "node_type_id": "i3.xlarge",
+                "num_workers": 1,
             }
-            for task in tasks
-        ],
-    }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return {**settings, "tags": {_SPEC_TAG: digest}}
-
-
-def settings_differ(wanted: object, current: object) -> bool:
-    """Say whether a saved job has to be reset.
-
-    The server adds defaults and sorts ``depends_on``, so ``current`` may hold more than ``wanted``
-    but nothing else. An empty container counts as absent, as it does for the API.
-    """
-    if isinstance(wanted, Mapping):
-        held = current if isinstance(current, Mapping) else {}
-        return any(settings_differ(value, held.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        held_items = current if isinstance(current, list) else []
-        return len(wanted) != len(held_items) or any(
-            settings_differ(item, other)
-            for item, other in zip(_keyed(wanted), _keyed(held_items), strict=True)
-        )
-    return wanted != current
-
-
-def _keyed(items: list[Any]) -> list[Any]:
-    """Sort a list of objects by the key that names them; the API may reorder those."""
-    for key in ("task_key", "job_cluster_key", "name"):
-        if all(isinstance(item, Mapping) and key in item for item in items):
-            return sorted(items, key=lambda item: str(item[key]))
-    return items
+        },
+        description=(
+            "Clusters that live as long as a run, by key, each as the Jobs API's new_cluster. "
+            f"Tasks that name no compute run on {SHARED!r}. Empty for serverless compute."
+        ),
+    )
+    existing_cluster_id: str = Field(
+        default="",
+        description=(
+            f"Id of a cluster that is there already, instead of the job cluster {SHARED!r}."
+        ),
+    )
+    environments: dict[str, dict[str, Any]] = Field(
+        default={},
+        description=(
+            "Environments of serverless compute, by key, each as the Jobs API's spec, such as "
+            f'{{"{SHARED}": {{"environment_version": "4"}}}}. If there are no clusters, tasks that '
+            f"name no compute run in {SHARED!r}."
+        ),
+    )
+    git_source: GitSource | None = Field(
+        default=None, description="Repository of the tasks whose source is GIT."
+    )
+    max_concurrent_runs: int = Field(
+        default=10, ge=1, le=1000, description="Runs of the job that may be alive at once."
+    )
+    timeout_seconds: int = Field(
+        default=0, ge=0, description="Seconds after which Databricks ends a run; 0: never."
+    )
+    tags: dict[str, str] = Field(
+        default={}, description="Tags of the job, which its clusters have as well; 24 at most."
+    )
+    email_notifications: dict[str, list[str]] = Field(
+        default={},
+        description="E-mail addresses to notify, by event: on_start, on_success, on_failure …",
+    )
+    webhook_notifications: dict[str, list[dict[str, str]]] = Field(
+        default={},
+        description=(
+            'Notification destinations, by event, such as {"on_failure": [{"id": "…"}]}; an '
+            "administrator of the workspace makes them."
+        ),
+    )
+    notification_settings: dict[str, bool] = Field(
+        default={},
+        description="no_alert_for_skipped_runs, no_alert_for_canceled_runs.",
+    )
+    run_as: RunAs | None = Field(
+        default=None,
+        description=(
+            "Whose rights the runs have; by default those of who created the job. Databricks "
+            "keeps the last one when this is taken out again."
+        ),
+    )
+    access_control_list: list[AccessControl] = Field(
+        default=[],
+        description=(
+            "Who else may see, run or manage the job; replaces what it has. The owner stays "
+            "unless this names another one. Empty: left as it is."
+        ),
+    )
+    extra_settings: dict[str, Any] = Field(
+        default={},
+        description=(
+            "More settings of the job, as the Jobs API names them. They add to what the fields "
+            "say and never override it: objects are merged; entries of tasks, job_clusters and "
+            "environments are found by their key; other lists are joined."
+        ),
+    )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,7 +17,8 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from sqlalchemy import make_url
 
 from blocks.databricks import DatabricksJob
-from blocks.databricks.spec import check_tasks
+from blocks.databricks.checks import problems
+from blocks.databricks.compute import Compute, ComputeKind, compute_of
 from blocks.local.object_store import ObjectStore
 from blocks.registration import (
     JOB_PARAMETERS,
@@ -57,15 +59,43 @@ def test_the_host_may_be_given_as_others_show_it(given: str) -> None:
     assert isinstance(connector, SqlAlchemyConnector)
 
 
-def test_a_cluster_of_the_users_own_is_taken() -> None:
-    cluster = {"num_workers": 8}
-    job = blocks_from(Settings.model_validate({**VALUES, "databricks_job_cluster": cluster}))[1]
+CLUSTER = {"num_workers": 8}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "name"),
+    [
+        ({}, ComputeKind.JOB_CLUSTER, "shared"),
+        ({"databricks_job_cluster": CLUSTER}, ComputeKind.JOB_CLUSTER, "shared"),
+        ({"databricks_cluster_id": "1-x"}, ComputeKind.EXISTING_CLUSTER, "1-x"),
+        ({"databricks_serverless_compute_id": "auto"}, ComputeKind.SERVERLESS, ""),
+    ],
+)
+def test_the_notebooks_run_where_the_settings_say(
+    given: dict[str, Any], kind: ComputeKind, name: str
+) -> None:
+    job = blocks_from(Settings.model_validate({**VALUES, **given}))[1]
     assert isinstance(job, DatabricksJob)
-    assert job.new_cluster == cluster
+    assert problems(job, JOB_PARAMETERS, "") == []
+    for task in job.tasks:
+        assert compute_of(job, task) == Compute(kind, name)
+    if "databricks_job_cluster" in given:
+        assert job.job_clusters == {"shared": CLUSTER}
 
 
-def test_the_job_of_the_project_can_run() -> None:
-    check_tasks(TASKS)
+def test_two_places_to_run_exclude_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    both = {"databricks_cluster_id": "1-x", "databricks_serverless_compute_id": "auto"}
+    for name, value in {**VALUES, **both}.items():
+        monkeypatch.setenv(name.upper(), value)
+    said = "only one of DATABRICKS_CLUSTER_ID, DATABRICKS_SERVERLESS_COMPUTE_ID"
+    with pytest.raises(IncompleteSettingsError, match=said):
+        settings_from_environment()
+
+
+def test_the_jobs_notebooks_get_its_parameters() -> None:
     for task in TASKS:
         assert (PROJECT / task.notebook).is_file()
         for value in task.parameters.values():

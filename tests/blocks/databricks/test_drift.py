@@ -39,12 +39,12 @@ def without_nulls(value: Any) -> Any:
 def test_each_leaf_is_named() -> None:
     before = {"tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/a"}}], "name": "j"}
     after = {
-        "tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/b"}}, {"task_key": "b"}],
+        "tasks": [{"task_key": "b"}, {"task_key": "a", "notebook_task": {"notebook_path": "/b"}}],
         "timeout_seconds": 5,
         "name": "j",
     }
     assert list(differences(before, after)) == [
-        "tasks[0].notebook_task.notebook_path: '/a' is now '/b'",
-        "tasks[1]: nothing is now {'task_key': 'b'}",
+        "tasks[a].notebook_task.notebook_path: '/a' is now '/b'",
+        "tasks[b]: nothing is now {'task_key': 'b'}",
         "timeout_seconds: nothing is now 5",
     ]
