@@ -136,11 +136,15 @@ def _parameter_problems(
 
 
 def _git_problems(spec: JobSpec) -> Iterator[str]:
-    from_git = [task for task in spec.tasks if task.source == "GIT"]
-    if spec.git_source is not None and len(spec.git_source.references) != 1:
+    source = spec.git_source
+    if source.git_url and len(source.references) != 1:
         yield "git_source needs exactly one of git_branch, git_tag and git_commit"
-    for task in from_git:
-        if spec.git_source is None:
+    if source.references and not source.git_url:
+        yield "git_source has no git_url"
+    for task in spec.tasks:
+        if task.source != "GIT":
+            continue
+        if not source.git_url:
             yield f"task {task.task_key!r} has source GIT, but the job has no git_source"
         path = PurePosixPath(task.notebook)
         if path.is_absolute() or ".." in path.parts:
@@ -151,8 +155,8 @@ def _git_problems(spec: JobSpec) -> Iterator[str]:
 
 
 def _people_problems(spec: JobSpec) -> Iterator[str]:
-    if spec.run_as is not None and len(spec.run_as.principal) != 1:
-        yield "run_as needs exactly one of user_name and service_principal_name"
+    if len(spec.run_as.principal) > 1:
+        yield "run_as has both user_name and service_principal_name, and can have only one"
     for position, entry in enumerate(spec.access_control_list):
         where = f"access_control_list[{position}]"
         if len(entry.principal) != 1:

@@ -117,11 +117,11 @@ def _settings_of_fields(spec: JobSpec, tasks: list[dict[str, Any]]) -> dict[str,
             for key in used(spec, ComputeKind.SERVERLESS)
         ],
         "parameters": [{"name": n, "default": d} for n, d in sorted(spec.parameters.items())],
-        "git_source": _git_source(spec.git_source) if spec.git_source else {},
+        "git_source": _git_source(spec.git_source),
         "email_notifications": spec.email_notifications,
         "webhook_notifications": spec.webhook_notifications,
         "notification_settings": spec.notification_settings,
-        "run_as": spec.run_as.principal if spec.run_as else {},
+        "run_as": spec.run_as.principal,
         "tasks": tasks,
     }
 
@@ -152,8 +152,7 @@ def _environment(spec: JobSpec, key: str) -> dict[str, Any]:
 
 
 def _git_source(source: GitSource) -> dict[str, str]:
-    return {
-        "git_url": source.git_url,
-        "git_provider": source.git_provider,
-        **source.references,
-    }
+    if not source.git_url:
+        return {}
+    repository = {"git_url": source.git_url, "git_provider": source.git_provider}
+    return {**repository, **source.references}

@@ -89,9 +89,9 @@ class NotebookTask(BaseModel):
 
 
 class GitSource(BaseModel):
-    """A remote repository with notebooks, at one branch, tag or commit."""
+    """A remote repository with notebooks, at one branch, tag or commit; or none."""
 
-    git_url: str = Field(description="The repository's URL.")
+    git_url: str = Field(default="", description="The repository's URL; empty for none.")
     git_provider: GitProvider = Field(default="gitHub", description="Who hosts it.")
     git_branch: str = Field(default="", description="A branch; or else a tag or a commit.")
     git_tag: str = Field(default="", description="A tag; or else a branch or a commit.")
@@ -109,7 +109,7 @@ class GitSource(BaseModel):
 
 
 class RunAs(BaseModel):
-    """Whose rights the job has: those of a user or of a service principal."""
+    """Whose rights the runs have: those of a user or of a service principal."""
 
     user_name: str = Field(default="", description="A user's e-mail address.")
     service_principal_name: str = Field(
@@ -118,7 +118,7 @@ class RunAs(BaseModel):
 
     @property
     def principal(self) -> dict[str, str]:
-        """The user or service principal; one of them in a valid definition."""
+        """The user or service principal; not both in a valid definition."""
         given = {
             "user_name": self.user_name,
             "service_principal_name": self.service_principal_name,
@@ -148,7 +148,11 @@ class JobSpec(BaseModel):
         min_length=1, max_length=4096, description="Name of the saved job; one job has one name."
     )
     tasks: list[NotebookTask] = Field(
-        description="The notebooks, and which of them wait for which."
+        description=(
+            "The notebooks, and which of them wait for which, such as "
+            '[{"task_key": "load", "notebook": "notebooks/load.py"}, {"task_key": "report", '
+            '"notebook": "notebooks/report.py", "depends_on": ["load"]}].'
+        )
     )
     parameters: dict[str, str] = Field(
         default={}, description="Job parameters and their defaults; a run may override them."
@@ -187,8 +191,8 @@ class JobSpec(BaseModel):
             f"name no compute run in {SHARED!r}."
         ),
     )
-    git_source: GitSource | None = Field(
-        default=None, description="Repository of the tasks whose source is GIT."
+    git_source: GitSource = Field(
+        default=GitSource(), description="Repository of the tasks whose source is GIT."
     )
     max_concurrent_runs: int = Field(
         default=10, ge=1, le=1000, description="Runs of the job that may be alive at once."
@@ -214,18 +218,19 @@ class JobSpec(BaseModel):
         default={},
         description="no_alert_for_skipped_runs, no_alert_for_canceled_runs.",
     )
-    run_as: RunAs | None = Field(
-        default=None,
+    run_as: RunAs = Field(
+        default=RunAs(),
         description=(
             "Whose rights the runs have; by default those of who created the job. Databricks "
-            "keeps the last one when this is taken out again."
+            "keeps the last one when this is emptied again."
         ),
     )
     access_control_list: list[AccessControl] = Field(
         default=[],
         description=(
-            "Who else may see, run or manage the job; replaces what it has. The owner stays "
-            "unless this names another one. Empty: left as it is."
+            "Who else may see, run or manage the job, such as "
+            '[{"group_name": "analysts", "permission_level": "CAN_VIEW"}]. It replaces what the '
+            "job has; the owner stays unless it names another one. Empty: left as it is."
         ),
     )
     extra_settings: dict[str, Any] = Field(

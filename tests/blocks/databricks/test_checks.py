@@ -25,7 +25,7 @@ def test_every_problem_is_reported_at_once() -> None:
         make_task("d", depends_on=["c"], source="GIT", job_cluster_key="x", environment_key="y"),
         make_task("d", depends_on=["c"]),
         tags={str(number): "" for number in range(24)} | {"prefect_spec": "mine"},
-        run_as={},
+        run_as={"user_name": "a", "service_principal_name": "b"},
         access_control_list=[{"permission_level": "CAN_VIEW"}],
         extra_settings={"name": "other"},
         environments={"a key": {}},
@@ -45,7 +45,7 @@ def test_every_problem_is_reported_at_once() -> None:
         "no git_source",
         "25 tags",
         "'prefect_spec'",
-        "run_as needs",
+        "run_as has both",
         "access_control_list[0] needs",
         "extra_settings.name",
         "the key of environment 'a key'",
@@ -88,7 +88,8 @@ def test_a_parameter_of_a_task_that_has_no_effect_is_said() -> None:
 @pytest.mark.parametrize(
     ("task", "git_source", "said"),
     [
-        ({}, None, "no git_source"),
+        ({}, {}, "no git_source"),
+        ({"source": "WORKSPACE"}, {"git_tag": "t"}, "no git_url"),
         ({}, {"git_url": "u"}, "exactly one of git_branch, git_tag and git_commit"),
         ({}, {"git_url": "u", "git_branch": "b", "git_tag": "t"}, "exactly one"),
         ({"notebook": "/a.py"}, {"git_url": "u", "git_tag": "t"}, "inside the repository"),
@@ -96,9 +97,9 @@ def test_a_parameter_of_a_task_that_has_no_effect_is_said() -> None:
     ],
 )
 def test_a_notebook_from_git_needs_a_place_in_a_repository(
-    task: dict[str, Any], git_source: dict[str, str] | None, said: str
+    task: dict[str, Any], git_source: dict[str, str], said: str
 ) -> None:
-    spec = make_spec(make_task("a", source="GIT", **task), git_source=git_source)
+    spec = make_spec(make_task("a", **{"source": "GIT", **task}), git_source=git_source)
     (found,) = problems(spec, {}, "")
     assert said in found
 
