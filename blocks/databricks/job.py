@@ -11,6 +11,7 @@ from pydantic import Field
 from blocks.databricks.checks import overridden_parameters, problems
 from blocks.databricks.client import JobsClient
 from blocks.databricks.errors import JobSpecError
+from blocks.databricks.redaction import redact
 from blocks.databricks.run import DatabricksRun
 from blocks.databricks.saved_job import ensure_job
 from blocks.databricks.settings import job_settings
@@ -81,7 +82,8 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
         token = idempotency_token or f"prefect-{uuid4()}"
         sources, unreadable = read_notebooks(self.tasks)
         if found := [*problems(self, values, token), *unreadable]:
-            raise JobSpecError(f"The job cannot run: {'; '.join(found)}.")
+            # A package may come from a URL with a password in it.
+            raise JobSpecError(redact(f"The job cannot run: {'; '.join(found)}."))
         for warning in overridden_parameters(self.tasks, values):
             self.logger.warning(warning)
         with ExitStack() as on_error:

@@ -297,11 +297,12 @@ def test_every_problem_is_said_and_nothing_is_sent(
 ) -> None:
     job = make_job(
         tasks={"a": {"notebook": "missing.py"}, "b": {"environment_key": "ml"}},
-        packages=["pandas==2", "Pandas==1"],
+        packages=["pandas==2", "Pandas @ https://me:hidden-word@example.com/pandas.zip"],
     )
     shared_workspace.clear_journal()
     with pytest.raises(JobSpecError) as caught:
         job.trigger()
     for said in ("'missing.py'", "environment 'ml'", "'pandas' more than once"):
         assert said in str(caught.value)
+    assert "hidden-word" not in str(caught.value)
     assert shared_workspace.journal() == []
