@@ -144,11 +144,13 @@ def _core(children: Children, state_dir: Path) -> dict[str, Start]:
 
 
 def _prefect(children: Children, state_dir: Path) -> dict[str, Start]:
-    """The Prefect server alone: not every client needs one."""
+    """The Prefect server, with a database of its own: not every client needs one."""
+    home, logs = state_dir / "prefect", state_dir / "logs"
 
     def start() -> dict[str, str]:
-        log = state_dir / "logs" / "prefect-server.log"
-        return {"prefect_api_url": prefect_server.start(children, state_dir / "prefect", log)}
+        database = postgres.start(children, home / "postgres", logs / "prefect-postgres.log")
+        url = prefect_server.start(children, home, logs / "prefect-server.log", database)
+        return {"prefect_api_url": url}
 
     return {prefect_server.NAME: start}
 
