@@ -145,11 +145,15 @@ def _core(children: Children, state_dir: Path) -> dict[str, Start]:
 
 def _prefect(children: Children, state_dir: Path) -> dict[str, Start]:
     """The Prefect server, with a database of its own: not every client needs one."""
-    home, logs = state_dir / "prefect", state_dir / "logs"
+    logs = state_dir / "logs"
 
     def start() -> dict[str, str]:
-        database = postgres.start(children, home / "postgres", logs / "prefect-postgres.log")
-        url = prefect_server.start(children, home, logs / "prefect-server.log", database)
+        database = postgres.start(
+            children, state_dir / "prefect-postgres", logs / "prefect-postgres.log"
+        )
+        url = prefect_server.start(
+            children, state_dir / "prefect", logs / "prefect-server.log", database
+        )
         return {"prefect_api_url": url}
 
     return {prefect_server.NAME: start}

@@ -174,7 +174,7 @@ def everything_in(file: Path) -> bytes:
 
 def rows_of_prefect(folder: Path) -> str:
     """Return all rows of the Prefect server's database: logs, events, parameters and the rest."""
-    home = folder / ".renewables" / "prefect" / "postgres"
+    home = folder / ".renewables" / "prefect-postgres"
     port = (home / "data" / "postmaster.pid").read_text().splitlines()[3]
     password = (home / "password").read_text()
     url = f"postgresql+psycopg://{postgres.ROLE}:{password}@{HOST}:{port}/postgres"
