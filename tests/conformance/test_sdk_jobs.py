@@ -158,6 +158,10 @@ def test_permissions_of_a_job(target: Target, client: WorkspaceClient, create: C
     """§0: access control lists live under /permissions/jobs."""
     job_id = str(create(target.task("a")))
     user = client.current_user.me().user_name
+    levels = client.jobs.get_permission_levels(job_id).permission_levels or []
+    assert PermissionLevel.IS_OWNER.value in {
+        level.permission_level.value for level in levels if level.permission_level
+    }
     shown = client.permissions.get("jobs", job_id)
     owners = {
         item.user_name

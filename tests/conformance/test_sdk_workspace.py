@@ -56,6 +56,7 @@ def test_spark_versions_and_node_types_can_be_chosen(client: WorkspaceClient) ->
     """§8.3: what clients ask before they define a cluster."""
     assert client.clusters.select_spark_version(long_term_support=True)
     assert client.clusters.select_node_type(min_cores=1)
+    assert client.clusters.select_node_type(local_disk=True)
     assert isinstance(list(client.clusters.list()), list)
 
 

@@ -32,6 +32,14 @@ _NODE_TYPE = {
     "is_deprecated": False,
     "is_hidden": False,
     "is_io_cache_enabled": True,
+    # The SDK chooses by them (``clusters.select_node_type``).
+    "node_instance_type": {
+        "instance_type_id": "i3.xlarge",
+        "local_disks": 1,
+        "local_disk_size_gb": 950,
+        "local_nvme_disks": 0,
+        "local_nvme_disk_size_gb": 0,
+    },
     "photon_driver_capable": True,
     "photon_worker_capable": True,
     "support_cluster_tags": True,

@@ -20,6 +20,13 @@ _VERSIONS: tuple[Version, ...] = ("2.0",)
 _KINDS = ("user_name", "group_name", "service_principal_name")
 Level = Literal["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]
 
+_MEANINGS: Mapping[Level, str] = {
+    "CAN_VIEW": "Can view the job and its runs",
+    "CAN_MANAGE_RUN": "Can view, start and cancel runs of the job",
+    "CAN_MANAGE": "Can manage the job, its runs and its permissions",
+    "IS_OWNER": "Owns the job",
+}
+
 
 class PermissionsGet(Settings):
     """``GET``."""
@@ -60,6 +67,7 @@ class PermissionsApi:
         """Return the endpoints."""
         return [
             route("GET", _PATH, _VERSIONS, PermissionsGet, self._get),
+            route("GET", f"{_PATH}/permissionLevels", _VERSIONS, PermissionsGet, self._levels),
             route("PUT", _PATH, _VERSIONS, PermissionsChange, self._put),
             route("PATCH", _PATH, _VERSIONS, PermissionsChange, self._patch),
         ]
@@ -67,6 +75,13 @@ class PermissionsApi:
     def _get(self, request: PermissionsGet, _version: Version) -> Mapping[str, Any]:
         with self._store.transaction():
             return self._shown(request.job_id, self._grants(request.job_id))
+
+    def _levels(self, request: PermissionsGet, _version: Version) -> Mapping[str, Any]:
+        self._grants(request.job_id)
+        levels = [
+            {"permission_level": level, "description": text} for level, text in _MEANINGS.items()
+        ]
+        return {"permission_levels": levels}
 
     def _put(self, request: PermissionsChange, _version: Version) -> Mapping[str, Any]:
         with self._store.transaction():
