@@ -50,7 +50,7 @@ def test_the_flow_takes_the_parameters(deployment: dict[str, Any]) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
     schema = parameter_schema(flow).model_dump_for_openapi()
     required = REQUIRED.get(deployment["name"], {})
-    assert set(required) == set(schema.get("required", []))
+    assert list(required) == schema.get("required", [])
     defaults = deployment.get("parameters", {})
     schedules = [each.get("parameters") for each in deployment.get("schedules", [])]
     for given in (required, *filter(None, schedules)):
