@@ -10,12 +10,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks.databricks import RepairPolicy, RunState
+from flows.adopting import cancel_job_run
 from flows.attribution import attribution
 from flows.chart import plot_share
-from flows.cleanup import TemporaryData
+from flows.cleanup import TemporaryData, remove_temporary_data
 from flows.connections import Connections
 from flows.database import check_country, load_table, select_country
-from flows.databricks import cancel_job_run, run_job
+from flows.databricks import run_job
 from flows.naming import run_key
 from flows.object_storage import (
     COUNTRY_SUBSET,
@@ -47,7 +48,12 @@ class Analysis:
     databricks: RunState
 
 
-@flow(name="renewable-analysis", flow_run_name="{country}", on_cancellation=[cancel_job_run])
+@flow(
+    name="renewable-analysis",
+    flow_run_name="{country}",
+    on_completion=[remove_temporary_data],
+    on_cancellation=[cancel_job_run, remove_temporary_data],
+)
 def renewable_analysis(
     country: str,
     sources: list[str] = [],  # noqa: B006  # shown as the form's default, never changed
@@ -95,7 +101,7 @@ def renewable_analysis(
 
         job = connections.load_databricks_job()
         parameters = folders.job_parameters(bucket)
-        outcome = run_job(job, parameters, repair, after=exported)
+        outcome = run_job(job, parameters, repair, after=exported, usable=temporary.complete)
         temporary.databricks = outcome.state
 
         reported = outcome.results.get("transform_data", "")
