@@ -50,23 +50,24 @@ run_flow(flow, flow_run=flow_run, parameters=flow_run.parameters)
 """
 
 
-def create(
-    connections: Connections,
-    output: Path,
-    repair: dict[str, Any] | None = None,
-) -> UUID:
+def create(connections: Connections, output: Path, repair: dict[str, Any] | None = None) -> UUID:
     """Create a flow run of ``renewable-analysis`` for Norway."""
-    parameters = {
+    parameters = parameters_for(connections, output, repair)
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(
+            renewable_analysis, parameters=parameters, state=Scheduled()
+        ).id
+
+
+def parameters_for(
+    connections: Connections, output: Path, repair: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
         "country": "Norway",
         "connections": connections.model_dump(),
         "repair": repair or {},
         "output": str(output),
     }
-    with get_client(sync_client=True) as client:
-        flow_run = client.create_flow_run(
-            renewable_analysis, parameters=parameters, state=Scheduled()
-        )
-    return flow_run.id
 
 
 def start(
@@ -105,7 +106,7 @@ def reschedule(flow_run_id: UUID) -> None:
         client.set_flow_run_state(flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for something that has to happen."""
     deadline = time.monotonic() + seconds
     while not true():
