@@ -72,9 +72,7 @@ def test_the_graph_tells_the_story(page: Page, norway: FlowRun) -> None:
     assert edges(norway.graph(page, "plot Norway")) == exports | databricks
 
 
-def test_states_and_messages_say_what_happened(
-    page: Page, served: Served, norway: FlowRun
-) -> None:
+def test_states_and_messages_say_what_happened(page: Page, served: Served, norway: FlowRun) -> None:
     page.goto(norway.url)
     expect(page.get_by_role("main")).to_contain_text("Norway")
     page.get_by_role("tab", name="Details").click()
