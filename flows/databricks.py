@@ -67,7 +67,7 @@ class JobOutcome:
         state: The run as it ended, with every attempt.
         results: What each notebook gave to ``dbutils.notebook.exit``, by task key.
         repaired: Task keys that had to be run again, in the order of the repairs.
-        task_runs: The Prefect task runs of the attempts that count, for those that come after.
+        task_runs: The Prefect task runs at the job's end, for those that come after.
     """
 
     state: RunState

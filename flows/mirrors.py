@@ -56,6 +56,7 @@ class Mirrors:
         self._after = list(after)
         self._ended: dict[int, Future[_End]] = {}
         self._latest: dict[str, PrefectFuture[Any]] = {}
+        self._followed: set[str] = set()
         self._all: list[PrefectFuture[Any]] = []
         self._repair: PrefectFuture[int] | None = None
 
@@ -102,12 +103,13 @@ class Mirrors:
         )
         self._ended[attempt.run_id] = ended
         self._latest[attempt.task_key] = mirror
+        self._followed |= set(attempt.depends_on)
         self._all.append(mirror)
 
     @property
     def latest(self) -> tuple[PrefectFuture[Any], ...]:
-        """The task runs of the latest attempts."""
-        return tuple(self._latest.values())
+        """The task runs of the latest attempts of those tasks that no other one follows."""
+        return tuple(run for key, run in self._latest.items() if key not in self._followed)
 
     def repair(self, run: DatabricksRun, plan: RepairPlan) -> None:
         """Send a repair, as a task run between the failed attempts and the new ones."""

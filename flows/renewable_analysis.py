@@ -9,6 +9,7 @@ from prefect import flow, unmapped
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from prefect.utilities.annotations import quote
 
 from blocks.databricks import RepairPolicy, RunState
 from flows.adopting import cancel_job_run
@@ -120,7 +121,9 @@ def renewable_analysis(
 
         reported = outcome.results.get("transform_data", "")
         load_into = load_result.with_options(assets=[result_asset(connections.database_url())])
-        result = load_into(exported, folders, reported, connections, wait_for=outcome.task_runs)
+        # Quoted: in the run graph it follows the notebooks, not the exports once more.
+        files_in = quote(exported)
+        result = load_into(files_in, folders, reported, connections, wait_for=outcome.task_runs)
         note = attribution(used)
         plot = plot_share.with_options(assets=[chart_asset(country, output)])
         files = plot(result, country, note, output)

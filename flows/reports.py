@@ -1,9 +1,19 @@
 """What Prefect shows of a Databricks run: its link, its tasks, its errors, its receipt."""
 
+from uuid import UUID
+
+from prefect import runtime
 from prefect.artifacts import (
+    TableArtifact,
     create_link_artifact,
     create_markdown_artifact,
-    create_table_artifact,
+)
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
 )
 from prefect.logging import get_run_logger
 
@@ -21,8 +31,8 @@ def report_link(state: RunState, job_name: str) -> None:
 
 
 def report_tasks(state: RunState) -> None:
-    """Publish a table of all attempts as they are now; it replaces the one before."""
-    create_table_artifact(
+    """Publish a table of all attempts as they are now; the flow run has one, which is kept up."""
+    table = TableArtifact(
         table=[
             {
                 "task": attempt.task_key,
@@ -37,6 +47,16 @@ def report_tasks(state: RunState) -> None:
         key=f"databricks-tasks-{state.run_id}",
         description=f"Tasks of Databricks run {state.run_id}: {state.run_page_url}",
     )
+    before = ArtifactFilter(
+        key=ArtifactFilterKey(any_=[table.key]),
+        flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(runtime.flow_run.id)]),
+    )
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=before, limit=1)
+        if found:
+            client.update_artifact(found[0].id, ArtifactUpdate(data=table.format()))
+        else:
+            table.create()
 
 
 def report_failure(failure: TaskFailure) -> None:

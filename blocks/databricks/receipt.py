@@ -10,6 +10,9 @@ from graphlib import TopologicalSorter
 from blocks.databricks.rounds import latest_attempts, split_rounds
 from blocks.databricks.state import Outcome, RunState, TaskAttempt
 
+# What `RoundReceipt.times` are, in their order.
+_TIMES = ("Start-up", "Took", "Full re-run", "Saved")
+
 
 @dataclass(frozen=True)
 class RoundReceipt:
@@ -93,24 +96,26 @@ class Receipt:
         return self._price(self.saved_seconds)
 
     def as_markdown(self) -> str:
-        """Return a table with one row for each repair, and one for their sum."""
+        """Return a table with one column for each repair, and one for their sum.
+
+        Facts are rows, so that the table of a repair or two fits on a phone.
+        """
         if not self.repairs:
             return f"Run {self.run_id} was not repaired.\n"
-        head = ["Repair", "Run again", "Reused", "Start-up", "Took", "Full re-run", "Saved"]
-        times = [each.times for each in self.repairs]
+        columns = len(self.repairs) + 1
         rows = [
-            [str(number), _tasks(each.ran), _tasks(each.reused), *map(_seconds, each.times)]
-            for number, each in enumerate(self.repairs, 1)
+            ["", *(f"Repair {number}" for number in range(1, columns)), "Sum"],
+            ["---", *["---:"] * columns],
+            ["Run again", *(_tasks(each.ran) for each in self.repairs), ""],
+            ["Reused", *(_tasks(each.reused) for each in self.repairs), ""],
         ]
-        sums = (sum(column) for column in zip(*times, strict=True))
-        rows.append(["**Sum**", "", "", *(f"**{_seconds(value)}**" for value in sums)])
+        times = zip(*(each.times for each in self.repairs), strict=True)
+        for name, values in zip(_TIMES, times, strict=True):
+            rows.append([name, *map(_seconds, values), f"**{_seconds(sum(values))}**"])
         if self.price_per_hour:
-            head.append("Money saved")
-            for row, each in zip(rows, self.repairs, strict=False):
-                row.append(f"{self._price(each.saved_seconds):.2f}")
-            rows[-1].append(f"**{self.saved_money:.2f}**")
-        rule = ["---"] * 3 + ["---:"] * (len(head) - 3)
-        table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+            saved = [f"{self._price(each.saved_seconds):.2f}" for each in self.repairs]
+            rows.append(["Money saved", *saved, f"**{self.saved_money:.2f}**"])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         price = f" An hour costs {self.price_per_hour:g}." if self.price_per_hour else ""
         return (
             f"{table}\n\nTimes are critical paths over `depends_on`. A full re-run would have "

@@ -50,6 +50,7 @@ def start(
         [
             *(sys.executable, "-m", "blocks.local.workspace"),
             *("--state-dir", str(folder), "--ready-file", str(ready_file), "--stop-on-stdin-eof"),
+            "--faults",
         ],
         log=log,
         folder=folder,

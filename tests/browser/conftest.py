@@ -1,45 +1,55 @@
-"""A browser, and a workspace with runs to look at."""
+"""A browser, and what it looks at: a workspace with runs, and the whole project."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from blocks.local.workspace.testing import running_workspace
+from tests.browser.served import Served
+from tests.browser.served import served as serve
 from tests.browser.stage import Stage, prepare
+from tests.browser.tabs import launch, new_page
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the fixtures of a test whether it failed."""
+    report = yield
+    item.stash[_FAILED] = report.failed
+    return report
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium, or else the one that Playwright has installed."""
-    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    # Chromium refuses its own sandbox to root.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox"] if root else []
-        )
+    with launch() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page, on which nothing may go wrong unseen."""
-    context = browser.new_context(ignore_https_errors=True, viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(10_000)
+def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """A fresh page, on which nothing may go wrong unseen; a test that fails leaves a picture."""
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
+    with new_page(browser) as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        if request.node.stash[_FAILED]:
+            page.screenshot(path=tmp_path / "failed.png", full_page=True)
     assert errors == []
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The whole project, as ``renewables up`` serves it."""
+    with serve(tmp_path_factory.mktemp("served")) as project:
+        yield project
 
 
 @pytest.fixture(scope="package")

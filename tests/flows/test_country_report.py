@@ -61,5 +61,5 @@ def test_report_of_a_repaired_run_has_the_receipt(tmp_path: Path) -> None:
 
     text = "\n".join(report(tmp_path, repaired))
 
-    assert "| 1 | transform" in text
+    assert "| Run again | transform" in text
     assert "An hour costs 36." in text

@@ -174,7 +174,7 @@ def test_a_failed_task_is_repaired_alone(
         ("transform_data", "failed"),
         ("transform_data", "succeeded"),
     ]
-    assert "| 1 | transform_data" in story[f"databricks-receipt-{run.run_id}"]
+    assert "| Run again | transform_data" in story[f"databricks-receipt-{run.run_id}"]
     assert run.run_page_url in story[f"databricks-run-{run.run_id}"]
 
 

@@ -63,10 +63,15 @@ def test_a_retry_by_databricks_runs_after_the_attempt_before_it() -> None:
 def test_the_table_says_what_was_run_again_and_what_was_not() -> None:
     receipt = make_receipt(repaired_run(), price_per_hour=36)
     assert receipt.as_markdown() == (
-        "| Repair | Run again | Reused | Start-up | Took | Full re-run | Saved | Money saved |\n"
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n"
-        "| 1 | transform 250.0 s | join 340.0 s | 200.0 s | 250.0 s | 350.0 s | 100.0 s | 1.00 |\n"
-        "| **Sum** |  |  | **200.0 s** | **250.0 s** | **350.0 s** | **100.0 s** | **1.00** |\n"
+        "|  | Repair 1 | Sum |\n"
+        "| --- | ---: | ---: |\n"
+        "| Run again | transform 250.0 s |  |\n"
+        "| Reused | join 340.0 s |  |\n"
+        "| Start-up | 200.0 s | **200.0 s** |\n"
+        "| Took | 250.0 s | **250.0 s** |\n"
+        "| Full re-run | 350.0 s | **350.0 s** |\n"
+        "| Saved | 100.0 s | **100.0 s** |\n"
+        "| Money saved | 1.00 | **1.00** |\n"
         "\nTimes are critical paths over `depends_on`. A full re-run would have needed a new "
         "cluster as well, so the start-up is part of both and saves nothing. An hour costs 36. "
         "All attempts of run 900 together: 620.0 s.\n"
