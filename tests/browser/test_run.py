@@ -39,7 +39,7 @@ def edges(nodes: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
     """Return the arrows of a run graph; what failed is marked so."""
 
     def name(node: dict[str, Any]) -> str:
-        return node["label"] + (" (red)" if node["state_type"] == "FAILED" else "")
+        return f"{node['label']}{' (red)' if node['state_type'] == 'FAILED' else ''}"
 
     return {
         (name(nodes[parent["id"]]), name(node))
