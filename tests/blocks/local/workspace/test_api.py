@@ -60,7 +60,7 @@ class TestAccess:
             ("PUT", "/api/2.2/jobs/create"),
             ("GET", "/api/2.2/jobs/create"),
             ("GET", "/api/3.0/jobs/list"),
-            ("GET", "/.well-known/databricks-config"),
+            ("GET", "/.well-known/nothing"),
         ],
     )
     def test_unknown_endpoints(self, client: httpx.Client, method: str, path: str) -> None:
