@@ -1,14 +1,18 @@
 """Asks a person what to repair, in the Prefect UI, when no repair is left to try by itself."""
 
 from collections.abc import Mapping
+from uuid import UUID, uuid4
 
+from prefect import runtime
+from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout
-from prefect.flow_runs import pause_flow_run
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
 from blocks.databricks import NoRepair, RepairPlan, RunState
+from flows.prefect_api import patiently
 
 _POLL_SECONDS = 2
 
@@ -27,34 +31,70 @@ class Decision(RunInput):
 
 
 def ask(
-    state: RunState, reason: str, errors: Mapping[int, str], timeout_seconds: float
-) -> tuple[RepairPlan | NoRepair, Mapping[str, str]]:
-    """Pause the flow run until somebody has filled in the form. No cluster waits meanwhile.
+    question: str,
+    state: RunState,
+    reason: str,
+    errors: Mapping[int, str],
+    timeout_seconds: float,
+) -> Decision | None:
+    """Stop the flow run until somebody has filled in the form. No cluster waits meanwhile.
+
+    The run of a deployment is suspended: its process ends, and a worker starts it again with the
+    answer. Without a deployment nobody could start it again, and for the run of a subflow Prefect
+    does not do it: these pause, and their process waits.
 
     Args:
+        question: Tells this question from every other one of the flow run. Who asks it again,
+            after a crash for example, gets the answer that was given, whenever that was.
         state: The run, which has ended.
         reason: Why it is not repaired without asking.
         errors: Why attempts failed, by run id.
         timeout_seconds: How long to wait for the answer.
 
     Returns:
-        The repair that was chosen, or why there is none, and the job parameters to change.
+        The decision; None when nobody has decided in time. Prefect may also notice that, in its
+        own words, and fail the flow run.
+
+    Raises:
+        Pause: The flow run is suspended, and its process has to end.
     """
-    text = describe_failures(state, reason, errors)
+    decision = _answer(question) or _wait_for_answer(
+        question, state, describe_failures(state, reason, errors), int(timeout_seconds)
+    )
+    if decision is not None:
+        chosen = ", ".join(decision.tasks) or "nothing"
+        get_run_logger().info("Decided: %s. %s", chosen, decision.note)
+    return decision
+
+
+@patiently
+def _answer(question: str) -> Decision | None:
+    """Return the answer that was given before, perhaps to another process of the flow run."""
+    with get_client(sync_client=True) as client:
+        inputs = [
+            found
+            for verb in ("paused", "suspended")
+            for found in client.filter_flow_run_input(
+                UUID(runtime.flow_run.id), f"{verb}-{question}-", limit=200, exclude_keys=set()
+            )
+        ]
+    answers = [found.value for found in inputs if found.key.endswith("-response")]
+    return Decision.model_validate_json(answers[0]) if answers else None
+
+
+def _wait_for_answer(
+    question: str, state: RunState, text: str, timeout_seconds: int
+) -> Decision | None:
+    form = Decision.with_initial_data(description=text, tasks=list(state.unsuccessful))
+    # Prefect takes a key that it has seen for a question that was answered, although the process
+    # that asked it may have died before anybody could.
+    key = f"{question}-{uuid4().hex}"
+    if runtime.deployment.id and not runtime.flow_run.parent_flow_run_id:
+        return suspend_flow_run(form, timeout=timeout_seconds, key=key)
     try:
-        decision = pause_flow_run(
-            wait_for_input=Decision.with_initial_data(
-                description=text, tasks=list(state.unsuccessful)
-            ),
-            timeout=int(timeout_seconds),
-            poll_interval=_POLL_SECONDS,
-            # The same question is asked once, also by a flow run that was restarted.
-            key=f"{state.run_id}-{state.repairs}",
-        )
+        return pause_flow_run(form, timeout=timeout_seconds, poll_interval=_POLL_SECONDS, key=key)
     except FlowPauseTimeout:
-        return NoRepair(f"{reason}, and nobody answered in time"), {}
-    get_run_logger().info("Decided: %s. %s", ", ".join(decision.tasks) or "nothing", decision.note)
-    return plan_decision(state, decision.tasks), decision.parameters
+        return None
 
 
 def describe_failures(state: RunState, reason: str, errors: Mapping[int, str]) -> str:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.futures import PrefectFuture, PrefectFutureList, wait
 from prefect.logging import get_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import Outcome, RunState
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
+from flows.naming import run_key
 from flows.object_storage import (
     COUNTRY_SUBSET,
     JOINED_DATA,
@@ -21,6 +26,7 @@ from flows.object_storage import (
     TRANSFORMED_DATA,
     RunFolders,
     delete_folders,
+    has_objects,
 )
 from flows.temporary_tables import drop_tables
 
@@ -43,12 +49,29 @@ def needed_later(state: RunState | None) -> frozenset[str]:
     return frozenset({COUNTRY_SUBSET} | written)
 
 
+def remove_temporary_data(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Hook of ``renewable-analysis``: take away what a flow run that is over for good has left.
+
+    On completion it comes after the final state, because a process that is killed between the two
+    must find what it made when it is started again. On cancellation it runs in another process,
+    for a flow process that was killed before it could clean up.
+    """
+    parameters = flow.validate_parameters(flow_run.parameters)
+    if parameters["keep_intermediate"]:
+        return
+    folders = RunFolders(parameters["country"], run_key(flow_run.id))
+    tables, objects = _remove(folders, parameters["connections"], STAGES)
+    logger = flow_run_logger(flow_run, flow)
+    logger.info("Removed %d temporary tables and %d objects", tables, objects)
+
+
 @dataclass
 class TemporaryData:
-    """The temporary tables and objects of one run, taken away when its ``with`` block ends.
+    """The temporary tables and objects of one run, taken away when its ``with`` block is left.
 
-    After success and after a cancel, everything goes. After a failure, what :func:`needed_later`
-    names stays. Objects and tables of other runs are never touched.
+    When the flow is stopped, everything goes. After a failure, what :func:`needed_later` names
+    stays. After success everything stays until that is final: see :func:`remove_temporary_data`.
+    Objects and tables of other runs are never touched.
 
     Attributes:
         folders: Where the run keeps its objects.
@@ -78,6 +101,11 @@ class TemporaryData:
         results: list[T] = futures.result()
         return results
 
+    def complete(self, run: RunState) -> bool:
+        """Say whether everything is there that a Databricks run has made, or still needs."""
+        bucket = self.connections.load_bucket()
+        return all(has_objects(bucket, self.folders.key(stage)) for stage in needed_later(run))
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -85,7 +113,8 @@ class TemporaryData:
         traceback: TracebackType | None,
     ) -> None:
         """Take away what nobody needs any more."""
-        if self.keep:
+        # Suspended, the flow run comes back for its data.
+        if self.keep or exc is None or isinstance(exc, Pause):
             return
         # Task threads outlive an interrupted flow for a moment, and may still be writing.
         wait(self._submitted, timeout=15)
@@ -94,7 +123,7 @@ class TemporaryData:
         kept = needed_later(run) if failed else frozenset()
         logger = get_run_logger()
         try:
-            tables, objects = self._remove(set(STAGES) - kept)
+            tables, objects = _remove(self.folders, self.connections, set(STAGES) - kept)
         except Exception as error:
             # The run's own verdict matters more than what is left of it.
             logger.exception(
@@ -107,9 +136,11 @@ class TemporaryData:
         if kept:
             logger.info("Kept for a repair: %s", ", ".join(sorted(map(self.folders.key, kept))))
 
-    def _remove(self, stages: Iterable[str]) -> tuple[int, int]:
-        with SqlAlchemyConnector.load(self.connections.database) as connector:
-            tables = drop_tables(connector, self.folders.run_key)
-        bucket = self.connections.load_bucket()
-        objects = delete_folders(bucket, [self.folders.key(stage) for stage in stages])
-        return len(tables), objects
+
+def _remove(
+    folders: RunFolders, connections: Connections, stages: Iterable[str]
+) -> tuple[int, int]:
+    with SqlAlchemyConnector.load(connections.database) as connector:
+        tables = drop_tables(connector, folders.run_key)
+    keys = [folders.key(stage) for stage in stages]
+    return len(tables), delete_folders(connections.load_bucket(), keys)

@@ -11,14 +11,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from blocks.databricks import RepairPolicy, RunState
+from flows.adopting import cancel_job_run
 from flows.attribution import attribution
 from flows.chart import plot_share
-from flows.cleanup import TemporaryData
+from flows.cleanup import TemporaryData, remove_temporary_data
 from flows.connections import Connections
 from flows.countries import Country, check_in_sample
 from flows.country_report import publish_report
 from flows.database import check_country, load_table, select_country
-from flows.databricks import cancel_job_run, run_job
+from flows.databricks import run_job
 from flows.form import Text, titled
 from flows.lineage import chart_asset, result_asset, source_asset, subset_asset
 from flows.naming import run_key
@@ -52,7 +53,12 @@ class Analysis:
     databricks: RunState
 
 
-@flow(name="renewable-analysis", flow_run_name="{country}", on_cancellation=[cancel_job_run])
+@flow(
+    name="renewable-analysis",
+    flow_run_name="{country}",
+    on_completion=[remove_temporary_data],
+    on_cancellation=[cancel_job_run, remove_temporary_data],
+)
 def renewable_analysis(
     country: Country,
     sources: Annotated[list[Text], titled("Sources")] = [],  # noqa: B006  # never changed
@@ -109,7 +115,7 @@ def renewable_analysis(
         )
 
         job = connections.load_databricks_job()
-        outcome = run_job(job, parameters, repair, after=exported)
+        outcome = run_job(job, parameters, repair, after=exported, usable=temporary.complete)
         temporary.databricks = outcome.state
 
         reported = outcome.results.get("transform_data", "")

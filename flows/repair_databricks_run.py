@@ -1,26 +1,38 @@
 """The flow ``repair-databricks-run``: a person's repair of any job run."""
 
 from typing import Annotated
+from uuid import UUID
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from blocks.databricks import DatabricksJob, NoRepair
+from blocks.databricks import (
+    DatabricksJob,
+    RepairPlan,
+    RepairPolicy,
+    RunState,
+    repaired_tasks,
+)
+from flows.adopting import cancel_job_run
 from flows.asking import plan_decision
 from flows.connections import Connections
-from flows.databricks import DatabricksRunFailedError, cancel_on_error, watch
+from flows.databricks import cancel_on_error, conclude, watch
 from flows.form import Text, titled
 from flows.mirrors import Mirrors
-from flows.reports import report_receipt
+from flows.record import read_record, take_up
 
 
 class NotRepairedError(ValueError):
     """The run cannot be repaired as asked; the message says why."""
 
 
-@flow(name="repair-databricks-run", flow_run_name="repair run {run_id}")
+@flow(
+    name="repair-databricks-run",
+    flow_run_name="repair run {run_id}",
+    on_cancellation=[cancel_job_run],
+)
 def repair_databricks_run(
     run_id: Annotated[int, Field(gt=0), titled("Run id")],
     tasks: Annotated[list[Text], titled("Tasks")] = [],  # noqa: B006  # never changed
@@ -35,20 +47,31 @@ def repair_databricks_run(
         job: Name of the Databricks Job block whose workspace has the run.
     """
     block: DatabricksJob = Connections(databricks_job=job).load_databricks_job()
+    flow_run_id = UUID(runtime.flow_run.id)
     with block.attach(run_id) as run, Mirrors(()) as mirrors:
-        if not run.state.outcome.ended:
-            raise NotRepairedError(f"Run {run_id} is still alive: {run.state.run_page_url}")
-        plan = plan_decision(run.state, tasks or list(run.state.unsuccessful))
-        if isinstance(plan, NoRepair):
-            reason = plan.reason if tasks else "every task of it succeeded"
-            raise NotRepairedError(
-                f"Run {run_id} was not repaired: {reason}. {run.state.run_page_url}"
-            )
+        if read_record(flow_run_id) is None:
+            _check_ended(run.state)
+        before = take_up(flow_run_id, run, job).budget.repairs
+        # A process of this flow run that was killed may have sent the repair already.
+        plan = _plan(run.state, tasks) if run.state.repairs == before else None
         with cancel_on_error(run):
-            mirrors.repair(run, plan)
-            watch(run, mirrors)
-        if not run.state.outcome.ok:
-            failures = [run.failure(attempt) for attempt in run.state.causes]
-            raise DatabricksRunFailedError(run.state, "it failed again", failures)
-        report_receipt(run.state, price_per_hour=0)
-    return Completed(name="Repaired", message=f"Run again: {', '.join(plan.task_keys)}")
+            if plan is not None:
+                mirrors.repair(run, plan)
+            failures = watch(run, mirrors)
+        conclude(run, "it failed again", failures, RepairPolicy())
+    again = repaired_tasks(run.state, after=before)
+    return Completed(name="Repaired", message=f"Run again: {', '.join(again)}")
+
+
+def _check_ended(state: RunState) -> None:
+    if not state.outcome.ended:
+        raise NotRepairedError(f"Run {state.run_id} is still alive: {state.run_page_url}")
+
+
+def _plan(state: RunState, tasks: list[str]) -> RepairPlan:
+    _check_ended(state)
+    plan = plan_decision(state, tasks or list(state.unsuccessful))
+    if isinstance(plan, RepairPlan):
+        return plan
+    reason = plan.reason if tasks else "every task of it succeeded"
+    raise NotRepairedError(f"Run {state.run_id} was not repaired: {reason}. {state.run_page_url}")

@@ -5,6 +5,7 @@ was killed cannot. This flow finds what belongs to flow runs that are over, and 
 it cannot trace to a flow run of this Prefect API stays as it is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,7 +13,13 @@ from typing import Annotated
 
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect_sqlalchemy import SqlAlchemyConnector
@@ -23,7 +30,11 @@ from flows.connections import Connections
 from flows.form import titled
 from flows.naming import flow_run_id, is_run_key
 from flows.object_storage import delete_folders, run_folders
+from flows.record import record_of
 from flows.temporary_tables import drop_tables, run_tables
+
+_ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+_PAGE = 200
 
 
 class Verdict(StrEnum):
@@ -92,12 +103,14 @@ def sweep(
     bucket = connections.load_bucket()
     job = connections.load_databricks_job()
     alive = {key: run.run_id for run in job.live_runs() if (key := key_of(run))}
+    taken_up = set(_runs_taken_up()) if alive else set()
+    busy = {key for key, run_id in alive.items() if run_id in taken_up}
     folders = run_folders(bucket)
     cancelled: list[int] = []
     dropped: list[str] = []
     objects = 0
     with SqlAlchemyConnector.load(connections.database) as connector:
-        for key in sorted({*alive, *folders, *run_tables(connector)}):
+        for key in sorted({*alive, *folders, *run_tables(connector)} - busy):
             grace, keep_failed = timedelta(minutes=grace_minutes), timedelta(days=keep_failed_days)
             verdict = _judge_run(key, grace, keep_failed)
             if verdict is not Verdict.LEAVE:
@@ -116,6 +129,18 @@ def key_of(run: RunState) -> str | None:
     """Return the run key in the paths that a Databricks run was given, None without one."""
     key = run.job_parameters.get("subset_path", "").rpartition("/")[2]
     return key if is_run_key(key) else None
+
+
+def _runs_taken_up() -> Iterator[int]:
+    """Yield the Databricks runs of flow runs that are alive, which may repair those of others."""
+    alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE))))
+    offset = 0
+    with get_client(sync_client=True) as client:
+        while page := client.read_flow_runs(
+            flow_run_filter=alive, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=offset
+        ):
+            yield from (record.run_id for each in page if (record := record_of(each)))
+            offset += len(page)
 
 
 def _judge_run(key: str, grace: timedelta, keep_failed: timedelta) -> Verdict:

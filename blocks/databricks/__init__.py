@@ -1,6 +1,6 @@
 """Run notebooks as one Databricks multi-task job: watch it, repair it, cancel it."""
 
-from blocks.databricks.cluster import ClusterChanges
+from blocks.databricks.cluster import ClusterChanges, change_clusters
 from blocks.databricks.drift import differences
 from blocks.databricks.errors import (
     ApiError,
@@ -16,6 +16,7 @@ from blocks.databricks.job import DatabricksJob
 from blocks.databricks.plan import NoRepair, RepairPlan, plan_repair
 from blocks.databricks.policy import RepairPolicy, WhenExhausted
 from blocks.databricks.receipt import Receipt, make_receipt
+from blocks.databricks.rounds import repaired_tasks
 from blocks.databricks.run import DatabricksRun, TaskFailure
 from blocks.databricks.spec import AccessControl, GitSource, NotebookTask, RunAs
 from blocks.databricks.state import HistoryItem, Outcome, RunState, Status, TaskAttempt
@@ -48,8 +49,10 @@ __all__ = [
     "TaskFailure",
     "UnreachableError",
     "WhenExhausted",
+    "change_clusters",
     "classify",
     "differences",
     "make_receipt",
     "plan_repair",
+    "repaired_tasks",
 ]

@@ -45,3 +45,14 @@ class ClusterChanges:
             cloud = next((name for name in _ON_DEMAND if name in changed), "aws_attributes")
             changed[cloud] = {**(changed.get(cloud) or {}), "availability": _ON_DEMAND[cloud]}
         return changed
+
+
+def change_clusters(settings: Mapping[str, Any], changes: ClusterChanges) -> dict[str, Any]:
+    """Return a copy of a job's settings with all of its job clusters changed."""
+    if not changes or not settings.get("job_clusters"):
+        return dict(settings)
+    clusters = [
+        {**cluster, "new_cluster": changes.applied_to(cluster["new_cluster"])}
+        for cluster in settings["job_clusters"]
+    ]
+    return {**settings, "job_clusters": clusters}

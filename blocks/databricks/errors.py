@@ -27,6 +27,11 @@ class ApiError(DatabricksError):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def missing(self) -> bool:
+        """True when what was asked for does not exist (any more): a 400 for jobs and runs."""
+        return self.status in (400, 404)
+
 
 class UnreachableError(DatabricksError):
     """No usable answer came: the connection failed, timed out, or the body was not JSON.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ def plan_repair(
     *,
     errors: Mapping[int, str] = _NO_ERRORS,
     repairs_before: int = 0,
+    seconds_left: float = math.inf,
     jitter: float = 0.0,
 ) -> RepairPlan | NoRepair:
     """Decide whether, what and when to repair.
@@ -96,12 +98,13 @@ def plan_repair(
             earlier attempts count too: a node type that was too small stays too small.
         repairs_before: Repairs that the run already had and that do not count: a person who
             retries a failed flow run asks for another try.
+        seconds_left: Until the run's deadline; not positive when it has passed.
         jitter: A random number from 0 to 1.
 
     Returns:
         The repair to send, or the reason for sending none.
     """
-    if reason := _settled(state):
+    if reason := _settled(state, policy, seconds_left):
         return NoRepair(reason)
     causes = [_failure(attempt, state, policy, errors) for attempt in state.causes]
     if reason := _hopeless(causes):
@@ -110,23 +113,30 @@ def plan_repair(
     spent = _spent(state, policy, errors, repairs_before)
     if reason := _exhausted(policy, spent, [c.attempt.task_key for c in causes], budgets):
         return NoRepair(reason, exhausted=True)
+    delay = _delay(policy, spent, budgets, jitter)
+    if delay >= seconds_left:
+        return NoRepair(_overdue(policy), exhausted=True)
     return RepairPlan(
         task_keys=state.unsuccessful,
         latest_repair_id=state.latest_repair_id,
-        delay_seconds=_delay(policy, spent, budgets, jitter),
+        delay_seconds=delay,
         reasons={cause.attempt.task_key: cause.reason for cause in causes},
         cluster_changes=_cluster_changes(policy, state, errors),
     )
 
 
-def _settled(state: RunState) -> str:
+def _settled(state: RunState, policy: RepairPolicy, seconds_left: float) -> str:
     if not state.outcome.ended:
-        return "the run is still alive"
+        return _overdue(policy) if seconds_left <= 0 else "the run is still alive"
     if state.outcome.ok:
         return "the run succeeded"
     if state.outcome is Outcome.CANCELED:
         return "the run was cancelled"
     return "" if state.unsuccessful else "no task of it failed"
+
+
+def _overdue(policy: RepairPolicy) -> str:
+    return f"its time is over (deadline_minutes is {policy.deadline_minutes:g})"
 
 
 def _failure(

@@ -111,15 +111,26 @@ class RepairPolicy(BaseModel):
         description="How long to wait for the person's answer before the flow run fails.",
         json_schema_extra=_place(10),
     )
+    deadline_minutes: float = Field(
+        default=0,
+        ge=0,
+        le=43_200,
+        description=(
+            "A job run that takes longer is cancelled, and the flow run fails; 0: no limit. "
+            "Repairs and the waits before them count, restarts change nothing. A person who "
+            "retries the flow run, or answers, gives it the whole time again."
+        ),
+        json_schema_extra=_place(11),
+    )
     out_of_memory_node_type_id: str = Field(
         default="",
         description="Node type for repairs after a task ran out of memory; empty: the same.",
-        json_schema_extra=_place(11),
+        json_schema_extra=_place(12),
     )
     on_demand_after_spot_loss: bool = Field(
         default=False,
         description="Repair on on-demand instances after a spot instance was lost.",
-        json_schema_extra=_place(12),
+        json_schema_extra=_place(13),
     )
     failure_classes: dict[str, FailureClass] = Field(
         default={},
@@ -127,7 +138,7 @@ class RepairPolicy(BaseModel):
             "Failures that you know better, by termination code, for example "
             '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}.'
         ),
-        json_schema_extra=_place(13),
+        json_schema_extra=_place(14),
     )
     use_changed_settings: bool = Field(
         default=False,
@@ -135,13 +146,13 @@ class RepairPolicy(BaseModel):
             "Repair even if the job was edited since its run started; Databricks then runs the "
             "repaired tasks with the job's new settings."
         ),
-        json_schema_extra=_place(14),
+        json_schema_extra=_place(15),
     )
     price_per_hour: float = Field(
         default=0,
         ge=0,
         description="What an hour of the job cluster costs, to tell what a repair saved.",
-        json_schema_extra=_place(15),
+        json_schema_extra=_place(16),
     )
 
     @model_validator(mode="before")

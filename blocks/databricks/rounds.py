@@ -47,6 +47,17 @@ def split_rounds(state: RunState) -> tuple[Round, ...]:
     )
 
 
+def repaired_tasks(state: RunState, after: int = 0) -> tuple[str, ...]:
+    """Return the keys of the tasks that repairs ran again, each once, in that order.
+
+    Args:
+        state: The run, read with its repair history.
+        after: How many of its first repairs to leave out.
+    """
+    again = (attempt for each in split_rounds(state)[1 + after :] for attempt in each.attempts)
+    return tuple(dict.fromkeys(attempt.task_key for attempt in again))
+
+
 def latest_attempts(rounds: Iterable[Round]) -> dict[str, TaskAttempt]:
     """Return each task's last attempt in these rounds."""
     return {attempt.task_key: attempt for each in rounds for attempt in each.attempts}

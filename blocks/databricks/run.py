@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Self
 from prefect.blocks.abstract import JobRun
 
 from blocks.databricks.client import JobsClient, is_transient
-from blocks.databricks.cluster import ClusterChanges
+from blocks.databricks.cluster import ClusterChanges, change_clusters
 from blocks.databricks.errors import (
     ApiError,
     JobBusyError,
@@ -110,6 +111,21 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self.state = parse_run(self._client.get_run(self.run_id))
         return self.state
 
+    @property
+    def already_ended(self) -> tuple[TaskAttempt, ...]:
+        """Attempts that :meth:`watch` leaves out, because they had ended before it began."""
+        return self._seen.attempts if self._seen else ()
+
+    def job_exists(self) -> bool:
+        """Say whether the saved job is still there, without which nothing can be repaired."""
+        try:
+            self.job_settings()
+        except ApiError as error:
+            if error.missing:
+                return False
+            raise
+        return True
+
     def job_settings(self) -> dict[str, Any]:
         """Return the saved job's settings as they are now, which a repair would use."""
         settings: dict[str, Any] = self._client.get_job(self.state.job_id)["settings"]
@@ -119,13 +135,10 @@ class DatabricksRun(JobRun[dict[str, str]]):
         """Let later repairs use other values for some of the job's parameters."""
         self._parameters |= changes
 
-    def change_cluster(self, changes: ClusterChanges) -> dict[str, Any]:
+    def change_cluster(self, changes: ClusterChanges) -> None:
         """Change the saved job's clusters, for a repair that is to run on other machines.
 
         The next :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
-
-        Returns:
-            The settings as they are now.
 
         Raises:
             JobBusyError: Another run of the job is alive, whose repairs would be changed as well.
@@ -136,17 +149,16 @@ class DatabricksRun(JobRun[dict[str, str]]):
                 f"The clusters of job {job_id} are left as they are: run {min(others)} of the same "
                 "job is alive."
             )
-        settings = self.job_settings()
-        for cluster in settings.get("job_clusters") or []:
-            cluster["new_cluster"] = changes.applied_to(cluster["new_cluster"])
-        self._client.reset_job(job_id, settings)
-        return self.job_settings()
+        self._client.reset_job(job_id, change_clusters(self.job_settings(), changes))
 
-    def watch(self) -> Iterator[TaskAttempt]:
+    def watch(self, until: float = math.inf) -> Iterator[TaskAttempt]:
         """Yield every attempt whose outcome changed, until the run has ended.
 
         The first look yields all attempts there are. Called again after a :meth:`repair`, it
         yields what is new since.
+
+        Args:
+            until: When to stop looking, in epoch seconds; the run is still alive then.
 
         Raises:
             ApiError: Databricks refused to show the run.
@@ -158,7 +170,8 @@ class DatabricksRun(JobRun[dict[str, str]]):
             fresh = changes(self._seen, self.state)
             self._seen = self.state
             yield from fresh
-            if self.state.outcome.ended:
+            left = until - time.time()
+            if self.state.outcome.ended or left <= 0:
                 return
             now = time.monotonic()
             changed = now if fresh else changed
@@ -168,7 +181,7 @@ class DatabricksRun(JobRun[dict[str, str]]):
                 quiet=now - changed,
                 ends=expected_ends(self.state, self._earlier_timings(), now - self._started),
             )
-            self._sleep(delay)
+            self._sleep(min(delay, left))
             self.refresh()
             polls += 1
 

@@ -153,6 +153,7 @@ class RunState:
         run_page_url: The run's page.
         start_time: Epoch milliseconds.
         end_time: Epoch milliseconds, 0 while it is alive.
+        job_name: The saved job's name when the run was started.
     """
 
     run_id: int
@@ -164,6 +165,7 @@ class RunState:
     run_page_url: str = ""
     start_time: int = 0
     end_time: int = 0
+    job_name: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -301,6 +303,7 @@ def parse_run(payload: Mapping[str, Any]) -> RunState:
         run_page_url=_text(payload.get("run_page_url")),
         start_time=_number(payload.get("start_time")),
         end_time=_number(payload.get("end_time")),
+        job_name=_text(payload.get("run_name")),
     )
 
 
