@@ -1,8 +1,10 @@
 """The embedded stack as the flows see it: block documents on a real Prefect server."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,9 +22,11 @@ from prefect.events.filters import (
     EventRelatedFilter,
 )
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect_databricks import DatabricksCredentials
 
 from blocks.databricks import DatabricksJob, NotebookTask
 from blocks.local.stack import StackDetails, embedded_stack
+from blocks.local.workspace.testing import RunningWorkspace, running_workspace
 from blocks.registration import TASKS, Settings, register
 from flows.connections import Connections
 from tests.conftest import HOME
@@ -58,16 +62,81 @@ def failing(connections: Connections, tmp_path: Path) -> Callable[..., Connectio
     def make(**failures: int) -> Connections:
         job = connections.load_databricks_job()
         tasks = [_failing(task, failures.get(task.task_key, 0), tmp_path) for task in TASKS]
-        name = f"failing-{uuid4()}"
-        DatabricksJob(
-            databricks_credentials=job.databricks_credentials,
-            job_name=name,
-            tasks=tasks,
-            parameters=job.parameters,
-        ).save(name, overwrite=True)
-        return Connections(databricks_job=name)
+        return _job(job, tasks=tasks)
 
     return make
+
+
+def _job(job: DatabricksJob, **changes: Any) -> Connections:
+    """Save a job like another one, under a name that no other has."""
+    name = f"job-{uuid4()}"
+    # Not a copy: that would be saved over the document which it was loaded from.
+    DatabricksJob(
+        **{
+            "databricks_credentials": job.databricks_credentials,
+            "tasks": job.tasks,
+            "parameters": job.parameters,
+            "job_name": name,
+            **changes,
+        }
+    ).save(name)
+    return Connections(databricks_job=name)
+
+
+@pytest.fixture(scope="session")
+def faulty(
+    stack: StackDetails, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningWorkspace]:
+    """A workspace with the faults API, on the object store of the shared stack."""
+    with on_the_stack(stack, tmp_path_factory.mktemp("workspace"), "--faults") as workspace:
+        yield workspace
+
+
+@contextmanager
+def on_the_stack(stack: StackDetails, folder: Path, *options: str) -> Iterator[RunningWorkspace]:
+    """Run a workspace of one's own on the object store of the shared stack."""
+    before = dict(os.environ)
+    environment = stack.environment()
+    os.environ.update({name: environment[name] for name in environment if name[:4] == "AWS_"})
+    try:
+        with running_workspace(folder, *options) as workspace:
+            yield workspace
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def on_faulty(
+    faulty: RunningWorkspace, connections: Connections, tmp_path: Path
+) -> Callable[..., Connections]:
+    """Make a job on the faulty workspace, some of whose notebooks sleep first."""
+    faulty.faults.clear()
+    faulty.clear_journal()
+
+    def make(**seconds: int) -> Connections:
+        return job_on(faulty, connections, tmp_path, **seconds)
+
+    return make
+
+
+def job_on(
+    workspace: RunningWorkspace, connections: Connections, folder: Path, **seconds: int
+) -> Connections:
+    """Save a job like the real one on another workspace, some of whose notebooks sleep first."""
+    credentials = DatabricksCredentials(
+        databricks_instance=workspace.host,
+        token=workspace.token,
+        client_kwargs={"verify": str(workspace.ca_file)},
+    )
+    tasks = [
+        _with_cell(task, ["import time", f"time.sleep({seconds[task.task_key]})"], folder)
+        if task.task_key in seconds
+        else task
+        for task in TASKS
+    ]
+    job = connections.load_databricks_job()
+    return _job(job, databricks_credentials=credentials, tasks=tasks)
 
 
 def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
@@ -82,6 +151,11 @@ def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
         "if left > 0:",
         "    raise RuntimeError(f'made to fail, {left} to go')",
     ]
+    return _with_cell(task, lines, folder)
+
+
+def _with_cell(task: NotebookTask, lines: list[str], folder: Path) -> NotebookTask:
+    """Return the task with a cell in front of its notebook."""
     header, _, body = (PROJECT / task.notebook).read_text().partition("\n")
     cell = "\n".join([header, *lines, "", "# COMMAND ----------", ""])
     notebook = folder / Path(task.notebook).name

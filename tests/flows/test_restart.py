@@ -1,83 +1,42 @@
 """A flow process that is killed anywhere and started again: one job run, the right result."""
 
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from uuid import UUID, uuid4
 
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Scheduled
-from prefect_databricks import DatabricksCredentials
 
-from blocks.databricks import DatabricksJob
-from blocks.local.stack import StackDetails
-from blocks.local.workspace.testing import RunningWorkspace, running_workspace
+from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
-from flows.renewable_analysis import renewable_analysis
+from flows.repair_databricks_run import repair_databricks_run
 from flows.sample import SAMPLE
+from tests.flows.conftest import PROJECT
+from tests.flows.processes import (
+    PREFECT,
+    attempts,
+    create,
+    environment,
+    kill,
+    reschedule,
+    runs_of,
+    start,
+    state_of,
+    wait_until,
+)
 from tests.flows.test_renewable_analysis import as_years, expected
 
 pytestmark = pytest.mark.slow
 
-# What a worker's process does: run the flow run that it was given.
-CHILD = """
-import sys
-from uuid import UUID, uuid4
-from prefect.client.orchestration import get_client
-from prefect.flow_engine import run_flow
-from flows.renewable_analysis import renewable_analysis
-with get_client(sync_client=True) as client:
-    flow_run = client.read_flow_run(UUID(sys.argv[1]))
-run_flow(renewable_analysis, flow_run=flow_run, parameters=flow_run.parameters)
-"""
+ONE_REPAIR = [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
 
 
-@pytest.fixture(scope="module")
-def faulty(
-    stack: StackDetails, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningWorkspace]:
-    """A workspace with the faults API, on the object store of the shared stack."""
-    before = dict(os.environ)
-    environment = stack.environment()
-    os.environ.update({name: environment[name] for name in environment if name[:4] == "AWS_"})
-    try:
-        with running_workspace(tmp_path_factory.mktemp("workspace"), "--faults") as workspace:
-            yield workspace
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@pytest.fixture
-def on_faulty(faulty: RunningWorkspace, connections: Connections) -> Connections:
-    """The usual connections, but for the workspace."""
-    credentials = DatabricksCredentials(
-        databricks_instance=faulty.host,
-        token=faulty.token,
-        client_kwargs={"verify": str(faulty.ca_file)},
-    )
-    job = connections.load_databricks_job()
-    # Not a copy: that would be saved over the document which it was loaded from.
-    DatabricksJob(
-        databricks_credentials=credentials,
-        job_name=f"renewables {uuid4()}",
-        tasks=job.tasks,
-        parameters=job.parameters,
-    ).save("faulty", overwrite=True)
-    faulty.faults.clear()
-    faulty.clear_journal()
-    return Connections(databricks_job="faulty")
-
-
-def run_in_process(flow_run_id: UUID) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(flow_run_id)], env=environment)
+def check_result(output: Path) -> None:
+    answer = pd.read_csv(output / "norway.csv", float_precision="round_trip")
+    assert as_years(answer) == expected("Norway", SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -96,53 +55,27 @@ def test_one_job_run_whenever_it_is_killed(
     nth: int,
     when: str,
     faulty: RunningWorkspace,
-    on_faulty: Connections,
+    on_faulty: Callable[..., Connections],
     tmp_path: Path,
 ) -> None:
+    connections = on_faulty()
     faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
     # The answer, or the effect, is held back for long enough to be killed in between.
     faulty.faults.add("delay", endpoint=endpoint, when=when, seconds=4, times=nth)
-    parameters = {
-        "country": "Norway",
-        "connections": on_faulty.model_dump(),
-        "output": str(tmp_path),
-    }
-    with get_client(sync_client=True) as client:
-        flow_run = client.create_flow_run(
-            renewable_analysis, parameters=parameters, state=Scheduled()
-        )
-
-    first = run_in_process(flow_run.id)
-    deadline = time.monotonic() + 60
-    while len(arrived(faulty, endpoint)) < nth:
-        assert time.monotonic() < deadline
-        assert first.poll() is None
-        time.sleep(0.05)
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: len(arrived(faulty, endpoint)) >= nth)
+    assert first.poll() is None
     time.sleep(0.5)
-    first.kill()
-    first.wait()
+    kill(first)
 
-    # What a worker does about a process that was killed, and a person with the button.
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry"), force=True)
-    assert run_in_process(flow_run.id).wait(90) == 0
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(120) == 0
 
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(flow_run.id).state
-    assert state is not None
-    assert state.is_completed(), state
-    answer = pd.read_csv(tmp_path / "norway.csv", float_precision="round_trip")
-    assert as_years(answer) == expected("Norway", SAMPLE)
-
-    with faulty.client() as client:
-        runs = client.get("/api/2.2/jobs/runs/list", params={"limit": 25}).json()["runs"]
-        since = faulty.journal()[0].time
-        mine = [run for run in runs if run["start_time"] >= since]
-        (run,) = mine
-        query = {"run_id": run["run_id"], "include_history": "true"}
-        whole = client.get("/api/2.2/jobs/runs/get", params=query).json()
-    attempts = sorted((task["task_key"], task["attempt_number"]) for task in whole["tasks"])
-    assert attempts == [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
+    assert state_of(flow_run_id).name == "Repaired"
+    check_result(tmp_path)
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == ONE_REPAIR
 
 
 def arrived(workspace: RunningWorkspace, endpoint: str) -> list[object]:
@@ -153,3 +86,101 @@ def arrived(workspace: RunningWorkspace, endpoint: str) -> list[object]:
         if fault.get("endpoint") == endpoint
         for _ in range(int(fault["struck"]))
     ]
+
+
+@pytest.mark.parametrize(
+    ("step", "when"), [("load_result", "before"), ("load_result", "after"), ("plot_share", "after")]
+)
+def test_one_job_run_when_it_is_killed_around_the_result(
+    step: str,
+    when: str,
+    faulty: RunningWorkspace,
+    on_faulty: Callable[..., Connections],
+    tmp_path: Path,
+) -> None:
+    connections = on_faulty()
+    marker = tmp_path / "marker"
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id, step, when, str(marker))
+    wait_until(marker.exists)
+    kill(first)
+
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(120) == 0
+    check_result(tmp_path)
+    assert state_of(flow_run_id).is_completed()
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == [("join_data", 0), ("transform_data", 0)]
+
+
+def test_a_restart_grants_nothing_and_a_retry_by_a_person_does(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom", times=2)
+    faulty.faults.add("delay", endpoint="POST jobs/runs/repair", when="after", seconds=20)
+    flow_run_id = create(connections, tmp_path, repair={"max_repairs": 1})
+    first = start(flow_run_id)
+    wait_until(lambda: bool(arrived(faulty, "POST jobs/runs/repair")))
+    wait_until(lambda: len(attempts(runs_of(faulty, connections)[0])) == len(ONE_REPAIR))
+    kill(first)
+
+    reschedule(flow_run_id)
+    start(flow_run_id).wait(120)
+    failed = state_of(flow_run_id)
+    assert failed.is_failed()
+    assert "max_repairs is 1" in str(failed.message)
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == ONE_REPAIR
+
+    entrypoint = "flows/renewable_analysis.py:renewable_analysis"
+    command = [PREFECT, "flow-run", "retry", str(flow_run_id), "--entrypoint", entrypoint]
+    subprocess.run(command, check=True, timeout=180, cwd=PROJECT, env=environment())
+    assert state_of(flow_run_id).name == "Repaired"
+    check_result(tmp_path)
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == [*ONE_REPAIR, ("transform_data", 2)]
+
+
+def test_two_processes_of_one_flow_run_share_one_job_run(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    flow_run_id = create(connections, tmp_path)
+    both = [start(flow_run_id) for _ in range(2)]
+    ends = [process.wait(180) for process in both]
+    assert 0 in ends
+    check_result(tmp_path)
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == ONE_REPAIR
+    assert run["state"]["result_state"] == "SUCCESS"
+
+
+def test_a_persons_repair_is_sent_once_and_its_retry_once_more(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom", times=3)
+    failed = create(connections, tmp_path, repair={"max_repairs": 0})
+    start(failed).wait(120)
+    (run,) = runs_of(faulty, connections)
+    parameters = {"run_id": run["run_id"], "job": connections.databricks_job}
+    with get_client(sync_client=True) as client:
+        flow_run_id = client.create_flow_run(
+            repair_databricks_run, parameters=parameters, state=Scheduled()
+        ).id
+    faulty.faults.add("delay", endpoint="POST jobs/runs/repair", when="after", seconds=20)
+    first = start(flow_run_id, flow=repair_databricks_run)
+    wait_until(lambda: bool(arrived(faulty, "POST jobs/runs/repair")))
+    wait_until(lambda: len(attempts(runs_of(faulty, connections)[0])) == len(ONE_REPAIR))
+    kill(first)
+
+    for tries in (2, 3, 4):
+        reschedule(flow_run_id)
+        start(flow_run_id, flow=repair_databricks_run).wait(120)
+        (run,) = runs_of(faulty, connections)
+        # The first of them only finds out what became of the repair that was sent.
+        assert len(attempts(run)) == 1 + tries
+        assert state_of(flow_run_id).is_failed() is (tries < 4)
+    assert state_of(flow_run_id).message == "Run again: transform_data"
