@@ -208,7 +208,8 @@ def conclude(
     """
     state = run.state
     if not state.outcome.ok:
-        causes = [failures.get(each.run_id) or run.failure(each) for each in state.causes]
+        # What was cancelled or never started has no error of its own; the run's message tells.
+        causes = [failures[each.run_id] for each in state.causes if each.run_id in failures]
         emit_failed(state, reason, causes, policy)
         raise DatabricksRunFailedError(state, reason, causes)
     if state.repairs:

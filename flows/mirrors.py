@@ -128,6 +128,8 @@ def final_state(attempt: TaskAttempt, failure: TaskFailure | None) -> State[Any]
     if attempt.outcome.ok:
         return Completed(message=f"{attempt.seconds:.1f} s on Databricks. {where}")
     if attempt.outcome is Outcome.CANCELED:
-        return Cancelled(message=f"{attempt.status.message} {where}")
+        # Not of the type CANCELLED, on which nothing may follow: neither a repair, after a time-out
+        # of the job, nor the tasks that were skipped.
+        return Failed(name="Cancelled", message=f"{attempt.status.message} {where}")
     error = failure.error if failure else attempt.status.message
     return Failed(message=f"{error} — {where}")

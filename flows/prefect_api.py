@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from tenacity import retry, retry_if_exception, stop_before_delay, wait_exponential
 
 _PATIENCE_SECONDS = 600
@@ -15,11 +16,14 @@ def is_away(error: BaseException) -> bool:
     """Say whether the API cannot be reached, or cannot answer, and may do so a little later."""
     if isinstance(error, PrefectHTTPStatusError):
         return error.response.status_code >= 500
+    # The first contact of a process: Prefect asks for the API's version, and hides why it failed.
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:
+        return is_away(error.__cause__)
     return isinstance(error, httpx.TransportError)
 
 
-# For what a flow run cannot go on without. Prefect's client tries again after a 502 or a 503 by
-# itself, but not after a refused connection or a 500.
+# For what a flow run cannot go on without. Prefect's client tries again by itself for a minute, but
+# not after a 500, and a server may take longer to come back.
 patiently = retry(
     retry=retry_if_exception(is_away),
     stop=stop_before_delay(_PATIENCE_SECONDS),
@@ -36,7 +40,9 @@ def unless_away(what: str) -> Iterator[None]:
         what: What is missing then; it goes into the log.
     """
     try:
-        yield
+        # Prefect's client would try for a minute, in which nobody watches the run.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            yield
     except Exception as error:
         if not is_away(error):
             raise

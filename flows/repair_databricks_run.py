@@ -18,7 +18,7 @@ from blocks.databricks import (
 from flows.adopting import cancel_job_run
 from flows.asking import plan_decision
 from flows.connections import Connections
-from flows.databricks import cancel_on_error, conclude, watch
+from flows.databricks import cancel_on_error, conclude, known_failures, watch
 from flows.form import Text, titled
 from flows.mirrors import Mirrors
 from flows.record import read_record, take_up
@@ -54,10 +54,11 @@ def repair_databricks_run(
         before = take_up(flow_run_id, run, job).budget.repairs
         # A process of this flow run that was killed may have sent the repair already.
         plan = _plan(run.state, tasks) if run.state.repairs == before else None
+        failures = known_failures(run)
         with cancel_on_error(run):
             if plan is not None:
                 mirrors.repair(run, plan)
-            failures = watch(run, mirrors)
+            failures |= watch(run, mirrors)
         conclude(run, "it failed again", failures, RepairPolicy())
     again = repaired_tasks(run.state, after=before)
     return Completed(name="Repaired", message=f"Run again: {', '.join(again)}")

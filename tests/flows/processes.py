@@ -24,6 +24,7 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 # before or after a step of the pipeline, for long enough to be killed there.
 CHILD = """
 import sys, time
+from functools import wraps
 from pathlib import Path
 from uuid import UUID
 from prefect.client.orchestration import get_client
@@ -32,13 +33,14 @@ import flows.renewable_analysis as pipeline
 from flows.repair_databricks_run import repair_databricks_run
 
 def hold(step, when, marker):
-    do = getattr(pipeline, step)
+    do = getattr(pipeline, step).fn
+    @wraps(do)
     def held(*args, **options):
         if when == "after":
-            result = do(*args, **options)
+            do(*args, **options)
         Path(marker).touch()
-        time.sleep(300)
-    setattr(pipeline, step, held)
+        time.sleep(600)
+    getattr(pipeline, step).fn = held
 
 name, flow_run_id, *stop = sys.argv[1:]
 if stop:
@@ -50,23 +52,24 @@ run_flow(flow, flow_run=flow_run, parameters=flow_run.parameters)
 """
 
 
-def create(
-    connections: Connections,
-    output: Path,
-    repair: dict[str, Any] | None = None,
-) -> UUID:
+def create(connections: Connections, output: Path, repair: dict[str, Any] | None = None) -> UUID:
     """Create a flow run of ``renewable-analysis`` for Norway."""
-    parameters = {
+    parameters = parameters_for(connections, output, repair)
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(
+            renewable_analysis, parameters=parameters, state=Scheduled()
+        ).id
+
+
+def parameters_for(
+    connections: Connections, output: Path, repair: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
         "country": "Norway",
         "connections": connections.model_dump(),
         "repair": repair or {},
         "output": str(output),
     }
-    with get_client(sync_client=True) as client:
-        flow_run = client.create_flow_run(
-            renewable_analysis, parameters=parameters, state=Scheduled()
-        )
-    return flow_run.id
 
 
 def start(
@@ -105,7 +108,7 @@ def reschedule(flow_run_id: UUID) -> None:
         client.set_flow_run_state(flow_run_id, Scheduled(name="AwaitingRetry"), force=True)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for something that has to happen."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -16,9 +16,21 @@ from prefect.states import Scheduled
 
 from blocks.databricks import NoRepair, RepairPlan, RepairPolicy
 from blocks.databricks.state import Outcome, RunState, Status, TaskAttempt
+from blocks.local.workspace.testing import RunningWorkspace
 from flows.asking import describe_failures, plan_decision
 from flows.connections import Connections
 from flows.renewable_analysis import Analysis, renewable_analysis
+from tests.flows.processes import (
+    attempts,
+    create,
+    kill,
+    parameters_for,
+    reschedule,
+    runs_of,
+    start,
+    state_of,
+    wait_until,
+)
 
 
 def failed_run() -> RunState:
@@ -111,3 +123,72 @@ def test_no_answer_is_a_clean_failure(failing: Callable[..., Connections], tmp_p
     assert state.is_failed()
     error = str(state.result(raise_on_failure=False))
     assert "nobody answered in time" in error or "never resumed" in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answered", ["before the restart", "after the restart"])
+def test_the_question_survives_a_process_that_was_killed(
+    answered: str,
+    faulty: RunningWorkspace,
+    on_faulty: Callable[..., Connections],
+    tmp_path: Path,
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    flow_run_id = create(connections, tmp_path, {"max_repairs": 0, "when_exhausted": "ask"})
+    first = start(flow_run_id)
+    wait_until(lambda: state_of(flow_run_id).name == "Paused")
+    kill(first)
+    answer = {"tasks": ["transform_data"], "parameters": {"note": "from a person"}}
+    if answered == "before the restart":
+        resume_flow_run(flow_run_id, run_input=answer)
+        second = start(flow_run_id)
+    else:
+        reschedule(flow_run_id)
+        second = start(flow_run_id)
+        wait_until(lambda: state_of(flow_run_id).name == "Paused")
+        resume_flow_run(flow_run_id, run_input=answer)
+    assert second.wait(300) == 0
+    assert state_of(flow_run_id).name == "Repaired"
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
+    (repair,) = faulty.journal("POST jobs/runs/repair")
+    assert repair.body["job_parameters"]["country"] == "Norway"
+
+
+@pytest.mark.slow
+def test_the_run_of_a_deployment_waits_for_the_answer_without_a_process(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom", times=2)
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(
+            client.create_flow(renewable_analysis), f"asking {uuid4()}"
+        )
+        flow_run_id = client.create_flow_run_from_deployment(
+            deployment,
+            parameters=parameters_for(
+                connections, tmp_path, {"max_repairs": 0, "when_exhausted": "ask"}
+            ),
+        ).id
+
+    for asked in (1, 2):
+        # The process has ended by itself, and no run is alive.
+        start(flow_run_id).wait(300)
+        assert state_of(flow_run_id).name == "Suspended"
+        (run,) = runs_of(faulty, connections)
+        assert run["state"]["life_cycle_state"] == "INTERNAL_ERROR"
+        assert len(attempts(run)) == 1 + asked
+        resume_flow_run(flow_run_id, run_input={"tasks": ["transform_data"]})
+        assert state_of(flow_run_id).is_scheduled()
+    # One that is killed after it has taken the answer finds it again.
+    faulty.faults.add("delay", endpoint="POST jobs/runs/repair", seconds=20)
+    third = start(flow_run_id)
+    wait_until(lambda: bool(faulty.faults.armed()[-1]["struck"]))
+    kill(third)
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    assert state_of(flow_run_id).name == "Repaired"
+    (run,) = runs_of(faulty, connections)
+    assert len(attempts(run)) == 4

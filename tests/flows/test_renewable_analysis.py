@@ -231,6 +231,19 @@ def test_what_a_repair_needs_stays_after_a_failure(
     stages = {key.split("/")[0] for key in objects_of(state, connections)}
     assert stages == {"country_subset", "joined_data"}
     assert tables_of(state, connections) == []
+    (event,) = events(flow_run_id(state), "databricks.run.failed", 1)
+    assert event.resource.id == f"databricks.run.{error.state.run_id}"
+    assert str(event.resource.name).endswith(f": run {error.state.run_id}")
+    assert event.payload["outcome"] == "failed"
+    assert event.payload["reason"] == "max_repairs is 1"
+    assert event.payload["failed_tasks"] == [
+        {
+            "task_key": "transform_data",
+            "attempt_number": 1,
+            "failure_class": "user code",
+            "error": "RuntimeError: made to fail, 8 to go",
+        }
+    ]
     assert not (tmp_path / "out").exists()
     assert all(t.state and t.state.is_final() for t in task_runs(flow_run_id(state)))
 
@@ -348,6 +361,38 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     assert isinstance(analysis, Analysis)
     assert analysis.databricks.run_id != error.state.run_id
     assert analysis.databricks.repairs == 0
+    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
+
+
+@pytest.mark.parametrize("lost", ["the job", "one folder"])
+def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
+    lost: str,
+    failing: Callable[..., Connections],
+    tmp_path: Path,
+    workspace_client: httpx.Client,
+) -> None:
+    connections = failing(transform_data=1)
+    policy = RepairPolicy(max_repairs=0)
+    first = renewable_analysis(
+        "Norway",
+        connections=connections,
+        repair=policy,
+        output=str(tmp_path / "out"),
+        return_state=True,
+    )
+    error = first.result(raise_on_failure=False)
+    assert isinstance(error, DatabricksRunFailedError)
+    if lost == "the job":
+        body = {"job_id": error.state.job_id}
+        workspace_client.post("2.2/jobs/delete", json=body).raise_for_status()
+    else:
+        folders = {key.rpartition("/")[0] for key in objects_of(first, connections)}
+        joined = [folder for folder in folders if folder.startswith("joined_data")]
+        assert delete_folders(connections.load_bucket(), joined)
+
+    analysis = retry(first).result()
+    assert isinstance(analysis, Analysis)
+    assert analysis.databricks.run_id != error.state.run_id
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
 
 

@@ -14,6 +14,7 @@ from blocks.databricks import NotebookTask, Outcome
 from flows.connections import Connections
 from flows.naming import run_key
 from flows.object_storage import RunFolders
+from flows.record import take_up
 from flows.renewable_analysis import renewable_analysis
 from flows.sweep import Swept, Verdict, judge, sweep
 from tests.flows.test_renewable_analysis import objects_of
@@ -73,8 +74,9 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     job.save("sleeping", overwrite=True)
     mine = Connections(databricks_job="sleeping")
     with get_client(sync_client=True) as client:
-        over = client.create_flow_run(
-            renewable_analysis, parameters={"country": "x"}, state=Crashed()
+        over, repaired_of = (
+            client.create_flow_run(renewable_analysis, parameters={"country": "x"}, state=Crashed())
+            for _ in range(2)
         )
         alive = client.create_flow_run(
             renewable_analysis, parameters={"country": "x"}, state=Running()
@@ -85,14 +87,17 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
         for each in (over, alive)
     ]
     foreign = job.trigger({"country": "x"})
+    # Of a flow run that is over, but a person's flow run repairs it.
+    repaired = job.trigger(RunFolders("x", run_key(repaired_of.id)).job_parameters(bucket))
+    take_up(alive.id, repaired, "sleeping")
 
     swept = sweep(connections=mine, grace_minutes=0)
 
     assert isinstance(swept, Swept)
     assert swept.cancelled == (runs[0].run_id,)
     assert runs[0].refresh().outcome is Outcome.CANCELED
-    for run in (runs[1], foreign):
+    for run in (runs[1], foreign, repaired):
         assert not run.refresh().outcome.ended
         run.cancel()
-    for run in (*runs, foreign):
+    for run in (*runs, foreign, repaired):
         run.close()

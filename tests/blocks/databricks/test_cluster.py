@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from blocks.databricks import ClusterChanges
+from blocks.databricks import ClusterChanges, change_clusters
 
 SMALL = {"spark_version": "16.4.x-scala2.12", "node_type_id": "i3.xlarge", "num_workers": 1}
 
@@ -52,3 +52,19 @@ def test_on_demand_is_said_in_the_clouds_own_words(
 def test_the_pool_says_what_kind_its_nodes_are() -> None:
     given = {"instance_pool_id": "p", "num_workers": 1}
     assert ClusterChanges(on_demand=True).applied_to(given) == given
+
+
+def test_all_clusters_of_a_job_are_changed_and_nothing_else() -> None:
+    clusters = [{"job_cluster_key": key, "new_cluster": SMALL} for key in ("a", "b")]
+    settings = {"name": "job", "job_clusters": clusters}
+    changed = change_clusters(settings, ClusterChanges("r5.xlarge"))
+    assert [each["new_cluster"]["node_type_id"] for each in changed["job_clusters"]] == [
+        "r5.xlarge",
+        "r5.xlarge",
+    ]
+    assert changed["name"] == "job"
+    assert change_clusters(changed, ClusterChanges("r5.xlarge")) == changed
+    assert change_clusters(settings, ClusterChanges()) == settings
+    assert change_clusters({"name": "serverless"}, ClusterChanges("r5.xlarge")) == {
+        "name": "serverless"
+    }

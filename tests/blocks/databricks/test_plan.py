@@ -266,3 +266,23 @@ def test_delays_never_shrink_between_repairs(policy: RepairPolicy) -> None:
         delays.append(planned(story.state, policy).delay_seconds)
         story.repaired({"a": CLOUD})
     assert all(earlier <= later for earlier, later in pairwise(delays))
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"), [(31, True), (30, False), (0, False), (-1, False), (float("inf"), True)]
+)
+def test_no_repair_is_planned_for_after_the_deadline(left: float, expected: bool) -> None:
+    policy = RepairPolicy(deadline_minutes=5, delay_jitter=0)  # and 30 s before the repair
+    plan = plan_repair(Story({"a": CLOUD}).state, policy, seconds_left=left)
+    assert isinstance(plan, RepairPlan) is expected
+    if isinstance(plan, NoRepair):
+        assert plan == NoRepair("its time is over (deadline_minutes is 5)", exhausted=True)
+
+
+def test_a_run_that_is_alive_is_over_only_when_its_time_is() -> None:
+    alive = replace(Story({"a": OK}).state, status=Status(Outcome.RUNNING))
+    assert refused(alive, seconds_left=1).reason == "the run is still alive"
+    # Nobody is asked while it still burns money.
+    assert refused(alive, RepairPolicy(deadline_minutes=5), seconds_left=0) == NoRepair(
+        "its time is over (deadline_minutes is 5)"
+    )

@@ -1,5 +1,6 @@
 """A job run from launch to verdict, on a local workspace that does what clouds do to clients."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,18 @@ def test_a_run_is_watched_and_its_results_are_fetched(make_job: MakeJob) -> None
         }
     assert [key for key, outcome in seen if outcome is Outcome.SUCCEEDED] == ["first", "second"]
     assert len(seen) == len(set(seen))
+
+
+def test_nobody_looks_at_a_run_after_its_deadline(make_job: MakeJob) -> None:
+    with make_job(first=SLEEP).trigger() as run:
+        seen = [each.task_key for each in run.watch(until=time.time() + 3)]
+        assert "first" in seen
+        assert not run.state.outcome.ended
+        run.cancel()
+        assert {(each.task_key, each.outcome) for each in run.watch()} == {
+            ("first", Outcome.CANCELED),
+            ("second", Outcome.UPSTREAM_CANCELED),
+        }
 
 
 def test_a_repair_runs_only_what_it_is_told_to_with_the_same_parameters(
@@ -236,3 +249,20 @@ def test_attach_takes_up_a_run_without_changing_anything(
         assert again.fetch_result()["second"] == "Norway from second"
     with pytest.raises(ApiError, match="does not exist"):
         job.attach(123456789)
+
+
+def test_a_failure_from_before_is_known_and_a_missing_job_is_noticed(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    job = make_job()
+    with job.trigger() as run:
+        run.wait_for_completion()
+    with job.attach(run.run_id) as again:
+        ended = [(each.task_key, each.outcome) for each in again.already_ended]
+        assert sorted(ended) == [("first", Outcome.SUCCEEDED), ("second", Outcome.FAILED)]
+        assert again.job_exists()
+        with workspace.client() as client:
+            body = {"job_id": again.state.job_id}
+            client.post("/api/2.2/jobs/delete", json=body).raise_for_status()
+        assert not again.job_exists()

@@ -1,0 +1,117 @@
+"""A deployment through a real worker: retried by a person, killed, asked, one job run each time."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.flow_runs import resume_flow_run
+
+from blocks.local.workspace.testing import RunningWorkspace
+from flows.connections import Connections
+from flows.renewable_analysis import renewable_analysis
+from tests.flows.conftest import PROJECT, task_runs
+from tests.flows.processes import (
+    PREFECT,
+    alive,
+    attempts,
+    environment,
+    parameters_for,
+    runs_of,
+    state_of,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def deployment(prefect_api: str) -> Iterator[UUID]:
+    """The flow, deployed, and a process worker that runs it."""
+    pool = f"pool-{uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        deployment = client.create_deployment(
+            client.create_flow(renewable_analysis),
+            f"of a worker {uuid4()}",
+            work_pool_name=pool,
+            path=str(PROJECT),
+            entrypoint="flows/renewable_analysis.py:renewable_analysis",
+        )
+    command = [PREFECT, "worker", "start", "--pool", pool]
+    polling = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
+    worker = subprocess.Popen(command, env=environment() | polling, cwd=PROJECT)
+    try:
+        yield deployment
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(300)
+
+
+def submit(deployment: UUID, connections: Connections, output: Path, **repair: object) -> UUID:
+    parameters = parameters_for(connections, output, repair)
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run_from_deployment(deployment, parameters=parameters).id
+
+
+def retry(flow_run_id: UUID) -> None:
+    command = [PREFECT, "flow-run", "retry", str(flow_run_id)]
+    subprocess.run(command, check=True, timeout=300, env=environment())
+
+
+def process_of(flow_run_id: UUID) -> int:
+    """Return the process that runs a flow run, by what the worker tells it."""
+    found = [
+        process.pid
+        for process in psutil.Process(os.getpid()).children(recursive=True)
+        if process.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run_id)
+    ]
+    return int(max(found))
+
+
+def test_a_worker_repairs_on_retry_and_goes_on_after_a_crash(
+    deployment: UUID,
+    faulty: RunningWorkspace,
+    on_faulty: Callable[..., Connections],
+    tmp_path: Path,
+) -> None:
+    connections = on_faulty(join_data=10)
+    # The notebook fails in its first try and after the answer.
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom", times=2)
+    flow_run = submit(deployment, connections, tmp_path, max_repairs=0, when_exhausted="ask")
+
+    # The process is killed while Databricks works; the worker says so.
+    wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
+    os.kill(process_of(flow_run), signal.SIGKILL)
+    wait_until(lambda: state_of(flow_run).is_crashed())
+    retry(flow_run)
+    wait_until(lambda: state_of(flow_run).name == "Suspended")
+    (run,) = runs_of(faulty, connections)
+    assert len(attempts(run)) == 2
+
+    # A person lets it run once more, then decides against a repair, then retries after all.
+    resume_flow_run(flow_run, run_input={"tasks": ["transform_data"]})
+    wait_until(lambda: len(attempts(runs_of(faulty, connections)[0])) == 3)
+    wait_until(lambda: state_of(flow_run).name == "Suspended")
+    resume_flow_run(flow_run, run_input={"tasks": []})
+    wait_until(lambda: state_of(flow_run).is_failed())
+    assert "a person decided against it" in str(state_of(flow_run).message)
+    retry(flow_run)
+    wait_until(lambda: state_of(flow_run).name == "Suspended")
+    resume_flow_run(flow_run, run_input={"tasks": ["transform_data"], "note": "third time"})
+    wait_until(lambda: state_of(flow_run).is_completed())
+
+    assert state_of(flow_run).name == "Repaired"
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == [("join_data", 0), *(("transform_data", n) for n in range(3))]
+    assert (tmp_path / "norway.png").is_file()
+    names = Counter((each.name, each.state_name) for each in task_runs(flow_run))
+    assert names["load synthetic-hydro.csv", "Completed"] == 1
+    assert names["export Hydro", "Completed"] == 1
