@@ -35,9 +35,7 @@ from flows.result import RENEWABLE_SHARE, read_result
 from flows.sweep import sweep
 from flows.temporary_tables import run_tables
 from tests.flows.conftest import PROJECT
-from tests.flows.test_restart import faulty
 
-__all__ = ["faulty"]
 pytestmark = pytest.mark.slow
 
 FINE = [
