@@ -1,14 +1,23 @@
-"""Gives a flow run its one job run on Databricks, whichever of its processes asks."""
+"""Gives a flow run its one job run on Databricks, and leaves none behind without a watcher."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid5
 
 from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
-from blocks.databricks import ApiError, DatabricksJob, DatabricksRun, Outcome, RunState
+from blocks.databricks import (
+    ApiError,
+    DatabricksError,
+    DatabricksJob,
+    DatabricksRun,
+    Outcome,
+    RunState,
+)
 from flows.prefect_api import unless_away
 from flows.record import Record, read_record, take_up
 from flows.reports import report_link
@@ -53,6 +62,26 @@ def note(run: DatabricksRun, job: DatabricksJob) -> Record:
     with unless_away("the link to the run"):
         report_link(run.state, job.job_name)
     return record
+
+
+@contextmanager
+def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
+    """End a run that nobody will watch any more, and leave the error that led there in place."""
+    logger = get_run_logger()
+    try:
+        yield
+    except BaseException as error:
+        # A flow run that waits for a person without a process: there is nothing to cancel.
+        if isinstance(error, Pause) and run.state.outcome.ended:
+            raise
+        # Also a run that read as ended a moment ago: a repair of it may be on its way.
+        logger.warning("Cancelling Databricks run %d", run.run_id)
+        try:
+            run.cancel()
+        except DatabricksError as refused:
+            url = run.state.run_page_url
+            logger.error("%s Run %d may still be alive: %s", refused, run.run_id, url)
+        raise
 
 
 def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

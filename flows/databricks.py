@@ -1,16 +1,14 @@
-"""Drives one Databricks job run from within a flow: watch, repair, cancel."""
+"""Drives one Databricks job run from within a flow: watch, repair, conclude."""
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from prefect import runtime
-from prefect.exceptions import Pause
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
@@ -32,10 +30,10 @@ from blocks.databricks import (
     plan_repair,
     repaired_tasks,
 )
-from flows.adopting import note, start_or_adopt
+from flows.adopting import cancel_on_error, note, start_or_adopt
 from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
-from flows.mirrors import Mirrors
+from flows.mirrors import Mirrors, close_orphans
 from flows.prefect_api import unless_away
 from flows.record import Record, note_answer
 from flows.reports import report_failure, report_receipt, report_tasks
@@ -104,6 +102,8 @@ def run_job(
         with cancel_on_error(run):
             record = note(run, job)
             failures = known_failures(run)
+            with unless_away("the end of what a killed process left open"):
+                close_orphans(run.state, failures)
             reason = _drive(run, mirrors, policy, record, failures)
         conclude(run, reason, failures, policy)
         return JobOutcome(run.state, run.fetch_result(), repaired_tasks(run.state), mirrors.latest)
@@ -228,26 +228,6 @@ def describe(attempt: TaskAttempt, failure: TaskFailure | None) -> str:
     return (
         line if attempt.outcome.ok or not attempt.start_time else f"{line} {attempt.run_page_url}"
     )
-
-
-@contextmanager
-def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
-    """End a run that nobody will watch any more, and leave the error that led there in place."""
-    logger = get_run_logger()
-    try:
-        yield
-    except BaseException as error:
-        # A flow run that waits for a person without a process: there is nothing to cancel.
-        if isinstance(error, Pause) and run.state.outcome.ended:
-            raise
-        # Also a run that read as ended a moment ago: a repair of it may be on its way.
-        logger.warning("Cancelling Databricks run %d", run.run_id)
-        try:
-            run.cancel()
-        except DatabricksError as refused:
-            url = run.state.run_page_url
-            logger.error("%s Run %d may still be alive: %s", refused, run.run_id, url)
-        raise
 
 
 def _ask(

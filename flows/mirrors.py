@@ -5,18 +5,36 @@ when the Databricks task ends, that future is resolved. So every attempt is one 
 true start, end and state, and nothing polls but the one who watches the run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Self
+from uuid import UUID
 
-from prefect import allow_failure, task
+from prefect import allow_failure, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectFuture
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
-from blocks.databricks import DatabricksRun, Outcome, RepairPlan, TaskAttempt, TaskFailure
+from blocks.databricks import (
+    DatabricksRun,
+    Outcome,
+    RepairPlan,
+    RunState,
+    TaskAttempt,
+    TaskFailure,
+)
+
+_OPEN = [StateType.PENDING, StateType.RUNNING]
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,27 @@ class Mirrors:
             run, plan, return_state=False, wait_for=[allow_failure(future) for future in failed]
         )
         self._repair.result()
+
+
+def close_orphans(state: RunState, failures: Mapping[int, TaskFailure]) -> None:
+    """End the task runs that a process of this flow run left open when it was killed.
+
+    Args:
+        state: The Databricks run that this process takes up.
+        failures: Why attempts failed, by run id.
+    """
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(runtime.flow_run.id)]))
+    still_open = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=_OPEN)))
+    with get_client(sync_client=True) as client:
+        for orphan in client.read_task_runs(flow_run_filter=mine, task_run_filter=still_open):
+            attempt = state.current.get(orphan.name)
+            if orphan.task_key not in (databricks_task.task_key, repair.task_key):
+                continue
+            if attempt is not None and attempt.outcome.ended:
+                end = final_state(attempt, failures.get(attempt.run_id))
+            else:
+                end = Crashed(message="Its process was killed; another one has gone on.")
+            client.set_task_run_state(orphan.id, end, force=True)
 
 
 def final_state(attempt: TaskAttempt, failure: TaskFailure | None) -> State[Any]:

@@ -15,10 +15,10 @@ from blocks.databricks import (
     RunState,
     repaired_tasks,
 )
-from flows.adopting import cancel_job_run
+from flows.adopting import cancel_job_run, cancel_on_error
 from flows.asking import plan_decision
 from flows.connections import Connections
-from flows.databricks import cancel_on_error, conclude, known_failures, watch
+from flows.databricks import conclude, known_failures, watch
 from flows.form import Text, titled
 from flows.mirrors import Mirrors
 from flows.record import read_record, take_up

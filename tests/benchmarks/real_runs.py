@@ -72,7 +72,7 @@ def compare(lengths: Sequence[float]) -> Iterator[Measured]:
 @flow(name="one-job")
 def one_job(job: DatabricksJob) -> None:
     """Run a job as the flow renewable-analysis does."""
-    run_job(job, {}, RepairPolicy(), after=())
+    run_job(job, {}, RepairPolicy(), after=(), usable=lambda state: True)
 
 
 def _contenders(

@@ -229,22 +229,3 @@ def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
                 return [Event.model_validate(each) for each in found]
             assert time.monotonic() < deadline, [each["event"] for each in found]
             time.sleep(0.2)
-
-
-def events_about(api: str, run_id: int, *names: str) -> dict[str, dict[str, Any]]:
-    """Return the events about a Databricks run by name, once those of these names have arrived.
-
-    Args:
-        api: URL of the Prefect API.
-        run_id: The Databricks run.
-        *names: ``repaired`` or ``failed``.
-    """
-    wanted = {"filter": {"resource": {"id": [f"databricks.run.{run_id}"]}}}
-    deadline = time.monotonic() + 60
-    while True:
-        answer = httpx.post(f"{api}/events/filter", json=wanted).raise_for_status().json()
-        found = {each["event"].removeprefix("databricks.run."): each for each in answer["events"]}
-        if found.keys() >= set(names):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)

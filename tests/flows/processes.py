@@ -24,6 +24,7 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 # before or after a step of the pipeline, for long enough to be killed there.
 CHILD = """
 import sys, time
+from functools import wraps
 from pathlib import Path
 from uuid import UUID
 from prefect.client.orchestration import get_client
@@ -32,13 +33,14 @@ import flows.renewable_analysis as pipeline
 from flows.repair_databricks_run import repair_databricks_run
 
 def hold(step, when, marker):
-    do = getattr(pipeline, step)
+    do = getattr(pipeline, step).fn
+    @wraps(do)
     def held(*args, **options):
         if when == "after":
-            result = do(*args, **options)
+            do(*args, **options)
         Path(marker).touch()
-        time.sleep(300)
-    setattr(pipeline, step, held)
+        time.sleep(600)
+    getattr(pipeline, step).fn = held
 
 name, flow_run_id, *stop = sys.argv[1:]
 if stop:

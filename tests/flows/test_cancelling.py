@@ -13,7 +13,7 @@ from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
 from flows.renewable_analysis import renewable_analysis
-from tests.flows.conftest import events_about, job_on, on_the_stack, task_runs
+from tests.flows.conftest import events, job_on, on_the_stack, task_runs
 from tests.flows.processes import create, runs_of, start, wait_until
 from tests.flows.test_renewable_analysis import flow_run_id, objects_of, tables_of
 
@@ -24,7 +24,6 @@ def test_the_deadline_ends_the_job_run_and_fails_the_flow_run(
     faulty: RunningWorkspace,
     on_faulty: Callable[..., Connections],
     tmp_path: Path,
-    prefect_api: str,
 ) -> None:
     connections = on_faulty(join_data=300)
     policy = RepairPolicy(deadline_minutes=0.1)
@@ -46,9 +45,9 @@ def test_the_deadline_ends_the_job_run_and_fails_the_flow_run(
     shown = [(each.name, each.state_name) for each in task_runs(flow_run_id(state))]
     assert ("join_data", "Cancelled") in shown
 
-    event = events_about(prefect_api, run["run_id"], "failed")["failed"]
-    assert event["payload"]["outcome"] == "canceled"
-    assert "deadline_minutes" in event["payload"]["reason"]
+    (event,) = events(flow_run_id(state), "databricks.run.failed", 1)
+    assert event.payload["outcome"] == "canceled"
+    assert "deadline_minutes" in event.payload["reason"]
 
 
 def test_the_time_out_of_the_flow_reaches_databricks(

@@ -14,7 +14,7 @@ from blocks.databricks import RepairPolicy
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
 from flows.renewable_analysis import Analysis, renewable_analysis
-from tests.flows.conftest import events_about, task_runs
+from tests.flows.conftest import events, task_runs
 from tests.flows.processes import alive, create, runs_of, start, state_of, wait_until
 from tests.flows.test_renewable_analysis import flow_run_id
 
@@ -134,7 +134,6 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
     faulty: RunningWorkspace,
     on_faulty: Callable[..., Connections],
     tmp_path: Path,
-    prefect_api: str,
 ) -> None:
     connections = on_faulty()
     faulty.faults.add("unavailable", endpoint="GET jobs/runs/get", times=20, retry_after=0)
@@ -166,8 +165,8 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
     assert clusters[1]["aws_attributes"]["availability"] == "ON_DEMAND"
 
     (run,) = runs_of(faulty, connections)
-    event = events_about(prefect_api, run["run_id"], "repaired")["repaired"]
-    payload = event["payload"]
+    (event,) = events(flow_run_id(state), "databricks.run.repaired", 1)
+    payload = event.payload
     assert payload["run_id"] == run["run_id"]
     assert payload["job_id"] == run["job_id"]
     assert payload["job_name"] == run["run_name"]
@@ -175,5 +174,3 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
     assert payload["repairs"] == 2
     assert payload["repaired"] == ["join_data", "transform_data"]
     assert payload["saved_money"] == pytest.approx(payload["saved_seconds"] / 1000)
-    related = {each["prefect.resource.id"] for each in event["related"]}
-    assert f"prefect.flow-run.{flow_run_id(state)}" in related

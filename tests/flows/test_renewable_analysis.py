@@ -28,7 +28,7 @@ from flows.renewable_analysis import Analysis, renewable_analysis
 from flows.result import read_result
 from flows.sample import SAMPLE
 from flows.temporary_tables import run_tables
-from tests.flows.conftest import events, events_about, task_runs
+from tests.flows.conftest import events, task_runs
 
 Ask = Callable[[str], dict[str, Any]]
 
@@ -211,7 +211,7 @@ def test_the_victims_of_a_failure_are_repaired_with_it(
 
 
 def test_what_a_repair_needs_stays_after_a_failure(
-    failing: Callable[..., Connections], tmp_path: Path, prefect_api: str
+    failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=9)
     state = renewable_analysis(
@@ -231,11 +231,12 @@ def test_what_a_repair_needs_stays_after_a_failure(
     stages = {key.split("/")[0] for key in objects_of(state, connections)}
     assert stages == {"country_subset", "joined_data"}
     assert tables_of(state, connections) == []
-    event = events_about(prefect_api, error.state.run_id, "failed")["failed"]
-    assert event["resource"]["prefect.resource.name"].endswith(f": run {error.state.run_id}")
-    assert event["payload"]["outcome"] == "failed"
-    assert event["payload"]["reason"] == "max_repairs is 1"
-    assert event["payload"]["failed_tasks"] == [
+    (event,) = events(flow_run_id(state), "databricks.run.failed", 1)
+    assert event.resource.id == f"databricks.run.{error.state.run_id}"
+    assert str(event.resource.name).endswith(f": run {error.state.run_id}")
+    assert event.payload["outcome"] == "failed"
+    assert event.payload["reason"] == "max_repairs is 1"
+    assert event.payload["failed_tasks"] == [
         {
             "task_key": "transform_data",
             "attempt_number": 1,

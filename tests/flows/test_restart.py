@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
 from flows.repair_databricks_run import repair_databricks_run
 from flows.sample import SAMPLE
-from tests.flows.conftest import PROJECT
+from tests.flows.conftest import PROJECT, task_runs
 from tests.flows.processes import (
     PREFECT,
     attempts,
@@ -76,6 +77,9 @@ def test_one_job_run_whenever_it_is_killed(
     check_result(tmp_path)
     (run,) = runs_of(faulty, connections)
     assert attempts(run) == ONE_REPAIR
+    # Nothing is shown as running any more, not even what the killed process left open.
+    names = Counter(each.name for each in task_runs(flow_run_id))
+    assert names["join_data"] >= 1
 
 
 def arrived(workspace: RunningWorkspace, endpoint: str) -> list[object]:
