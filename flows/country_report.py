@@ -18,26 +18,10 @@ from flows.sources import source_name
 _YEARS = 10
 
 
-def publish_report(
-    frame: pd.DataFrame,
-    country: str,
-    note: str,
-    files: ChartFiles,
-    run: RunState,
-    price_per_hour: float,
-) -> None:
-    """Publish the report as an artifact of the flow run; each country has a history of its own.
-
-    Args:
-        frame: The result: ``Year``, one column for each source, ``SHW%``; in percent.
-        country: Whose result it is.
-        note: Origin and licence of the numbers.
-        files: Where chart and numbers were written.
-        run: The Databricks run that made them.
-        price_per_hour: What an hour of the job cluster costs; 0 when not known.
-    """
+def publish_report(country: str, report: str) -> None:
+    """Publish a report as an artifact of the flow run; each country has a history of its own."""
     create_markdown_artifact(
-        country_report(frame, country, note, files, run, price_per_hour),
+        report,
         key=f"renewable-share-{slug(country)}",
         description=f"Share of electricity from renewable sources: {country}",
     )
@@ -51,7 +35,16 @@ def country_report(
     run: RunState,
     price_per_hour: float,
 ) -> str:
-    """Return the report as markdown; the arguments are those of `publish_report`."""
+    """Return the report as markdown.
+
+    Args:
+        frame: The result: ``Year``, one column for each source, ``SHW%``; in percent.
+        country: Whose result it is.
+        note: Origin and licence of the numbers.
+        files: Where chart and numbers were written.
+        run: The Databricks run that made them.
+        price_per_hour: What an hour of the job cluster costs; 0 when not known.
+    """
     latest = frame.sort_values("Year", ascending=False).head(_YEARS)
     # Inlined, because the Prefect UI cannot read the worker's disk.
     chart = base64.b64encode(files.chart.read_bytes()).decode()
@@ -85,7 +78,7 @@ def headline(frame: pd.DataFrame, country: str) -> str:
     """Return the result in one line: the total of the last year that has one.
 
     Args:
-        frame: The result, as for `publish_report`.
+        frame: The result, as for `country_report`.
         country: Whose result it is.
     """
     columns = [column for column in frame.columns if column not in ("Year", SUM_COLUMN)]

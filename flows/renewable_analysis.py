@@ -18,7 +18,7 @@ from flows.chart import plot_share
 from flows.cleanup import TemporaryData, remove_temporary_data
 from flows.connections import Connections
 from flows.countries import Country, check_in_sample
-from flows.country_report import publish_report
+from flows.country_report import country_report, publish_report
 from flows.database import check_country, load_table, select_country
 from flows.databricks import run_job
 from flows.form import Text, titled
@@ -127,7 +127,9 @@ def renewable_analysis(
         note = attribution(used)
         plot = plot_share.with_options(assets=[chart_asset(country, output)])
         files = plot(result, country, note, output)
-        publish_report(result, country, note, files, outcome.state, repair.price_per_hour)
+        price = repair.price_per_hour
+        report = country_report(result, country, note, files, outcome.state, price)
+        publish_report(country, report)
 
     analysis = Analysis(country, tuple(result["Year"]), files.chart, files.data, outcome.state)
     if outcome.repaired:
