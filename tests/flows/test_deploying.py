@@ -51,14 +51,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
-    """A client of the server, on which nothing is deployed afterwards."""
+    """A client of the server, on which nothing is deployed before and afterwards."""
     with get_client(sync_client=True) as client:
+        delete_deployments(client)
         yield client
-        for each in client.read_deployments():
-            # Automations outlive the deployment that they belong to.
-            owner = {"resource_id": f"prefect.deployment.{each.id}"}
-            client.request("DELETE", "/automations/owned-by/{resource_id}", path_params=owner)
-            client.delete_deployment(each.id)
+        delete_deployments(client)
+
+
+def delete_deployments(client: SyncPrefectClient) -> None:
+    for each in client.read_deployments():
+        # Automations outlive the deployment that they belong to.
+        owner = {"resource_id": f"prefect.deployment.{each.id}"}
+        client.request("DELETE", "/automations/owned-by/{resource_id}", path_params=owner)
+        client.delete_deployment(each.id)
 
 
 @pytest.fixture(scope="module")
