@@ -33,7 +33,7 @@ from blocks.databricks import (
 from flows.adopting import cancel_on_error, note, start_or_adopt
 from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
-from flows.mirrors import Mirrors, close_orphans
+from flows.mirrors import Mirrors
 from flows.prefect_api import unless_away
 from flows.record import Record, note_answer
 from flows.reports import report_failure, report_receipt, report_tasks
@@ -102,8 +102,8 @@ def run_job(
         with cancel_on_error(run):
             record = note(run, job)
             failures = known_failures(run)
-            with unless_away("the end of what a killed process left open"):
-                close_orphans(run.state, failures)
+            with unless_away("what happened before"):
+                mirrors.catch_up(run.state, failures)
             reason = _drive(run, mirrors, policy, record, failures)
         conclude(run, reason, failures, policy)
         return JobOutcome(run.state, run.fetch_result(), repaired_tasks(run.state), mirrors.latest)

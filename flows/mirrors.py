@@ -8,6 +8,7 @@ true start, end and state, and nothing polls but the one who watches the run.
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
@@ -18,10 +19,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
     TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
+    TaskRunFilterName,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
@@ -33,8 +33,6 @@ from blocks.databricks import (
     TaskAttempt,
     TaskFailure,
 )
-
-_OPEN = [StateType.PENDING, StateType.RUNNING]
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,33 @@ class Mirrors:
         for mirror in self._all:
             mirror.wait(timeout=10)
 
+    def catch_up(self, state: RunState, failures: Mapping[int, TaskFailure]) -> None:
+        """Show what happened while no process of this flow run watched.
+
+        A process that was killed has left task runs open, and attempts may have ended since.
+
+        Args:
+            state: The Databricks run that this process takes up.
+            failures: Why attempts failed, by run id.
+        """
+        mine = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(runtime.flow_run.id)]))
+        named = TaskRunFilter(name=TaskRunFilterName(any_=[*state.current, repair.name]))
+        ended = {each.run_page_url: each for each in state.attempts if each.outcome.ended}
+        with get_client(sync_client=True) as client:
+            for known in client.read_task_runs(flow_run_filter=mine, task_run_filter=named):
+                # Behind the name is a hash of the file's path, which a worker may change.
+                if known.task_key.rpartition("-")[0] not in (databricks_task.name, repair.name):
+                    continue
+                if known.state is not None and known.state.is_final():
+                    end = known.state
+                else:
+                    end = _end_of_orphan(state.current.get(known.name), failures)
+                    client.set_task_run_state(known.id, end, force=True)
+                # Every final state of an attempt ends with the attempt's page.
+                ended.pop(str(end.message).rpartition(" ")[2], None)
+        for attempt in sorted(ended.values(), key=attrgetter("end_time")):
+            self.show(attempt, failures.get(attempt.run_id))
+
     def show(self, attempt: TaskAttempt, failure: TaskFailure | None) -> None:
         """Start or end the task run of an attempt whose outcome changed."""
         if attempt.outcome is Outcome.PENDING:
@@ -138,25 +163,10 @@ class Mirrors:
         self._repair.result()
 
 
-def close_orphans(state: RunState, failures: Mapping[int, TaskFailure]) -> None:
-    """End the task runs that a process of this flow run left open when it was killed.
-
-    Args:
-        state: The Databricks run that this process takes up.
-        failures: Why attempts failed, by run id.
-    """
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(runtime.flow_run.id)]))
-    still_open = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=_OPEN)))
-    with get_client(sync_client=True) as client:
-        for orphan in client.read_task_runs(flow_run_filter=mine, task_run_filter=still_open):
-            attempt = state.current.get(orphan.name)
-            if orphan.task_key not in (databricks_task.task_key, repair.task_key):
-                continue
-            if attempt is not None and attempt.outcome.ended:
-                end = final_state(attempt, failures.get(attempt.run_id))
-            else:
-                end = Crashed(message="Its process was killed; another one has gone on.")
-            client.set_task_run_state(orphan.id, end, force=True)
+def _end_of_orphan(attempt: TaskAttempt | None, failures: Mapping[int, TaskFailure]) -> State[Any]:
+    if attempt is not None and attempt.outcome.ended:
+        return final_state(attempt, failures.get(attempt.run_id))
+    return Crashed(message="Its process was killed; another one has gone on.")
 
 
 def final_state(attempt: TaskAttempt, failure: TaskFailure | None) -> State[Any]:
