@@ -54,8 +54,9 @@ def deployment(prefect_api: str) -> Iterator[UUID]:
     try:
         yield deployment
     finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(300)
+        # A worker that has cancelled or lost a flow run may wait for it for ever.
+        worker.kill()
+        worker.wait()
 
 
 def submit(deployment: UUID, connections: Connections, output: Path, **repair: object) -> UUID:
