@@ -54,8 +54,9 @@ def deployment(prefect_api: str) -> Iterator[UUID]:
     try:
         yield deployment
     finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(300)
+        # A worker that has cancelled or lost a flow run may wait for it for ever.
+        worker.kill()
+        worker.wait()
 
 
 def submit(deployment: UUID, connections: Connections, output: Path, **repair: object) -> UUID:
@@ -64,9 +65,9 @@ def submit(deployment: UUID, connections: Connections, output: Path, **repair: o
         return client.create_flow_run_from_deployment(deployment, parameters=parameters).id
 
 
-def retry(flow_run_id: UUID) -> None:
+def retry(flow_run_id: UUID, *, check: bool = True) -> None:
     command = [PREFECT, "flow-run", "retry", str(flow_run_id)]
-    subprocess.run(command, check=True, timeout=300, env=environment())
+    subprocess.run(command, check=check, timeout=300, env=environment())
 
 
 def process_of(flow_run_id: UUID) -> int:
@@ -134,7 +135,8 @@ def wait_for(flow_run_id: UUID, name: str) -> None:
     def there() -> bool:
         state = state_of(flow_run_id)
         if state.is_crashed():
-            retry(flow_run_id)
+            # Refused when the worker has taken it up again meanwhile.
+            retry(flow_run_id, check=False)
         return state.name == name
 
     wait_until(there, seconds=600)
