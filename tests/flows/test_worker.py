@@ -73,7 +73,7 @@ def retry(flow_run_id: UUID, *, check: bool = True) -> None:
 
 def process_of(flow_run_id: UUID) -> int:
     """Return the process that runs a flow run, by what the worker tells it."""
-    found = []
+    found: list[int] = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it may end meanwhile
             if process.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run_id):
