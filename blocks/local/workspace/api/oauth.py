@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from blocks.local.workspace.api.routing import read_body
 from blocks.local.workspace.identity import Identity
 
 _LIFETIME_SECONDS = 3600
@@ -67,7 +68,8 @@ def add_oauth(app: FastAPI, tokens: Tokens, identity: Identity) -> None:
         return JSONResponse({"issuer": issuer, "token_endpoint": f"{issuer}/v1/token"})
 
     async def token(request: Request) -> JSONResponse:
-        form = parse_qs((await _body(request)).decode(errors="replace"))
+        body = await read_body(request, _MAX_BODY_BYTES) or b""
+        form = parse_qs(body.decode(errors="replace"))
         if form.get("grant_type") != ["client_credentials"]:
             return _refusal(400, "unsupported_grant_type", "Only client_credentials is supported.")
         issued = tokens.issue(_client_secret(request.headers.get("authorization", "")))
@@ -88,15 +90,6 @@ def add_oauth(app: FastAPI, tokens: Tokens, identity: Identity) -> None:
         "/oidc/.well-known/oauth-authorization-server", server_metadata, methods=["GET"]
     )
     app.add_api_route("/oidc/v1/token", token, methods=["POST"])
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            return b""
-    return bytes(body)
 
 
 def _client_secret(authorization: str) -> str:

@@ -88,7 +88,9 @@ async def request_arguments(request: Request) -> dict[str, Any]:
         ApiError: The body is none that the API takes.
     """
     arguments: dict[str, Any] = dict(request.query_params)
-    body = await _body(request)
+    body = await read_body(request, MAX_BODY_BYTES)
+    if body is None:
+        raise ApiError(413, "REQUEST_TOO_LARGE", "A request can have 10 MB at most.")
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         return arguments | _form(parse_form(content_type, body))
@@ -119,12 +121,13 @@ def _form(parts: Mapping[str, bytes]) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes | None:
+    """Return the body of a request, None as soon as it is longer than ``limit`` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ApiError(413, "REQUEST_TOO_LARGE", "A request can have 10 MB at most.")
+        if len(body) > limit:
+            return None
     return bytes(body)
 
 
