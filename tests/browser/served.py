@@ -54,19 +54,9 @@ def served(folder: Path) -> Iterator[Served]:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             assert process.stdout.readline().strip() == "ready"
-            yield Served(url, _workspace(folder / ".renewables" / "workspace"))
+            state_dir = folder / ".renewables" / "workspace"
+            ready = json.loads((state_dir / "ready.json").read_text())
+            yield Served(url, RunningWorkspace.of_ready_line(ready, state_dir))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-
-
-def _workspace(state_dir: Path) -> RunningWorkspace:
-    ready = json.loads((state_dir / "ready.json").read_text())
-    return RunningWorkspace(
-        url=ready["url"],
-        http_url=ready["http_url"],
-        token=ready["token"],
-        ca_file=Path(ready["ca_file"]),
-        state_dir=state_dir,
-        pid=ready["pid"],
-    )

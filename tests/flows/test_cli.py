@@ -58,6 +58,15 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """Return the URL of the UI, once runs can be triggered there."""
+    assert process.stdout is not None
+    url, word = process.stdout.readline().strip(), process.stdout.readline().strip()
+    assert url
+    assert word == "ready"
+    return url
+
+
 def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
     assert process.stderr is not None
     for line in process.stderr:

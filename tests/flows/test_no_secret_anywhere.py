@@ -27,7 +27,7 @@ from blocks.local.loopback import HOST
 from blocks.local.stack import StackDetails, embedded_stack
 from blocks.local.workspace.testing import RunningWorkspace, running_workspace
 from blocks.registration import Settings, register
-from tests.flows.test_cli import finish, folder, start
+from tests.flows.test_cli import finish, folder, start, wait_until_ready
 
 __all__ = ["folder"]
 pytestmark = pytest.mark.slow
@@ -95,10 +95,8 @@ def served(folder: Path, stack: StackDetails) -> Iterator[list[str]]:
     """Serve the deployments; the list has, in the end, what the command said."""
     said: list[str] = []
     process = start(folder, "up")
-    assert process.stdout is not None
     try:
-        assert process.stdout.readline().strip()
-        assert process.stdout.readline().strip() == "ready"
+        wait_until_ready(process)
         with temporary_settings({PREFECT_API_URL: stack.prefect_api_url}):
             yield said
     finally:

@@ -17,7 +17,15 @@ from prefect.states import Cancelling
 from blocks.local.stack import StackDetails, embedded_stack
 from flows.connections import Connections
 from tests.flows.conftest import task_runs
-from tests.flows.test_cli import NOTHING, databricks_runs, finish, folder, leftovers, start
+from tests.flows.test_cli import (
+    NOTHING,
+    databricks_runs,
+    finish,
+    folder,
+    leftovers,
+    start,
+    wait_until_ready,
+)
 
 __all__ = ["folder"]
 pytestmark = pytest.mark.slow
@@ -34,14 +42,6 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:  # the fixture, asked f
         yield process
     process.send_signal(signal.SIGTERM)
     finish(process)
-
-
-def wait_until_ready(process: subprocess.Popen[str]) -> str:
-    """Return the URL of the UI, once runs can be triggered there."""
-    assert process.stdout is not None
-    url, word = process.stdout.readline().strip(), process.stdout.readline().strip()
-    assert word == "ready"
-    return url
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -110,6 +110,23 @@ class RunningWorkspace:
     state_dir: Path
     pid: int
 
+    @classmethod
+    def of_ready_line(cls, ready: Mapping[str, Any], state_dir: Path) -> Self:
+        """Return the workspace that has announced itself.
+
+        Args:
+            ready: What it prints, and writes into its ready file, when it answers.
+            state_dir: Its state folder.
+        """
+        return cls(
+            url=ready["url"],
+            http_url=ready["http_url"],
+            token=ready["token"],
+            ca_file=Path(ready["ca_file"]),
+            state_dir=state_dir,
+            pid=ready["pid"],
+        )
+
     @property
     def host(self) -> str:
         """``localhost:PORT``, as Databricks clients want their host without a scheme."""
@@ -175,14 +192,7 @@ def running_workspace(state_dir: Path, *options: str) -> Iterator[RunningWorkspa
             raise RuntimeError("The local workspace did not start; standard error says why.")
         ready = json.loads(line)
         try:
-            yield RunningWorkspace(
-                url=ready["url"],
-                http_url=ready["http_url"],
-                token=ready["token"],
-                ca_file=Path(ready["ca_file"]),
-                state_dir=state_dir,
-                pid=ready["pid"],
-            )
+            yield RunningWorkspace.of_ready_line(ready, state_dir)
         finally:
             # It ends when it reads the end of its input, and its output ends with it.
             stream.shutdown(socket.SHUT_WR)
