@@ -35,6 +35,7 @@ from flows.result import RENEWABLE_SHARE, read_result
 from flows.sweep import sweep
 from flows.temporary_tables import run_tables
 from tests.flows.conftest import PROJECT
+from tests.flows.processes import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -214,7 +215,7 @@ def test_ten_countries_at_once(
 
     # Nothing is left but what a repair of the failed one would read.
     assert databricks_runs(faulty, active_only="true") == []
-    assert left_of(started.values(), shared_job) == {started[BROKEN]}
+    wait_until(lambda: left_of(started.values(), shared_job) == {started[BROKEN]})
     sweep(connections=shared_job, grace_minutes=0, keep_failed_days=0)
     assert left_of(started.values(), shared_job) == set()
     deadline = time.monotonic() + 60

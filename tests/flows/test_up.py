@@ -2,10 +2,8 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from prefect import get_client
@@ -17,6 +15,7 @@ from prefect.states import Cancelling
 from blocks.local.stack import StackDetails, embedded_stack
 from flows.connections import Connections
 from tests.flows.conftest import task_runs
+from tests.flows.processes import state_of, wait_until
 from tests.flows.test_cli import (
     NOTHING,
     databricks_runs,
@@ -72,15 +71,6 @@ def deploy_run(country: str, output: Path, seconds: float) -> FlowRun:
     return run
 
 
-def wait_for(flow_run_id: UUID, *names: str) -> str:
-    deadline = time.monotonic() + LONG
-    with get_client(sync_client=True) as client:
-        while (name := client.read_flow_run(flow_run_id).state_name) not in names:
-            assert time.monotonic() < deadline, name
-            time.sleep(0.2)
-    return str(name)
-
-
 def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
     stack: StackDetails, tmp_path: Path
 ) -> None:
@@ -88,19 +78,16 @@ def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
     assert run.state is not None
     assert run.state.is_completed(), run.state
     assert (tmp_path / "out" / "norway.png").is_file()
-    assert leftovers(stack) == NOTHING
+    wait_until(lambda: leftovers(stack) == NOTHING)  # a hook after the final state sees to it
 
     make_join_data_slow(tmp_path)
     run = deploy_run("Denmark", tmp_path / "out", seconds=0)
-    deadline = time.monotonic() + LONG
-    while not databricks_runs(stack, "active_only=true"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: bool(databricks_runs(stack, "active_only=true")))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, Cancelling())
-    wait_for(run.id, "Cancelled")
+    wait_until(lambda: state_of(run.id).name == "Cancelled")
     assert databricks_runs(stack)[0]["state"]["result_state"] == "CANCELED"
-    assert leftovers(stack) == NOTHING
+    wait_until(lambda: leftovers(stack) == NOTHING)
     assert not (tmp_path / "out" / "denmark.png").exists()
     assert all(each.state and each.state.is_final() for each in task_runs(run.id))
 
