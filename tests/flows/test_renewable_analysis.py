@@ -197,6 +197,7 @@ def upstream(task_run: TaskRun) -> list[object]:
     return [getattr(each, "id", None) for each in task_run.task_inputs["wait_for"]]
 
 
+@pytest.mark.slow
 def test_the_victims_of_a_failure_are_repaired_with_it(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
@@ -344,6 +345,7 @@ def test_a_retry_repairs_the_run_that_failed(
     assert names["transform_data", "Completed"] == 1
 
 
+@pytest.mark.slow
 def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     failing: Callable[..., Connections], tmp_path: Path, databricks_delete: Callable[[int], None]
 ) -> None:
@@ -364,6 +366,7 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["the job", "one folder"])
 def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     lost: str,
@@ -396,6 +399,7 @@ def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
 
 
+@pytest.mark.slow
 def test_an_edited_job_is_not_repaired_unless_that_is_asked_for(
     failing: Callable[..., Connections], tmp_path: Path, workspace_client: httpx.Client
 ) -> None:
