@@ -30,11 +30,6 @@ class TaskKind(StrEnum):
     FOR_EACH = "for_each_task"
 
     @property
-    def needs_compute(self) -> bool:
-        """Whether it runs on a cluster, in a process of its own."""
-        return self in {TaskKind.NOTEBOOK, TaskKind.SPARK_PYTHON}
-
-    @property
     def starts_a_run(self) -> bool:
         """Whether it does its work in another run, and ends with that."""
         return self in {TaskKind.RUN_JOB, TaskKind.FOR_EACH}
