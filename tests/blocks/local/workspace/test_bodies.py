@@ -14,19 +14,34 @@ from blocks.local.workspace.api.multipart import parse_form
 from blocks.local.workspace.errors import ApiError
 
 
-@given(st.binary(), st.text("abc/ é.", min_size=1))
-def test_uploads_arrive_byte_for_byte(content: bytes, path: str) -> None:
+@given(
+    st.binary(),
+    st.text("abc/ é.", min_size=1),
+    # The last one is what databricks-cli 0.18 says of each file.
+    st.sampled_from(["application/octet-stream", "message/rfc822", "multipart/form-data"]),
+)
+def test_uploads_arrive_byte_for_byte(content: bytes, path: str, content_type: str) -> None:
     request = httpx.Request(
-        "POST", "http://x", data={"path": path}, files={"content": ("name", content)}
+        "POST", "http://x", data={"path": path}, files={"content": ("name", content, content_type)}
     )
     parts = parse_form(request.headers["content-type"], request.read())
     assert parts == {"content": content, "path": path.encode()}
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"--b\r\nContent-Disposition: form-data"])
-def test_broken_uploads_are_refused(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("boundary", "body"),
+    [
+        ("b", b""),
+        ("b", b"nonsense"),
+        ("b", b"--b\r\nContent-Disposition: form-data"),
+        ("b", b"--b\r\nContent-Disposition: form-data\r\n--b--"),
+        ("", b"----"),
+        ('"', b"--b--"),
+    ],
+)
+def test_broken_uploads_are_refused(boundary: str, body: bytes) -> None:
     with pytest.raises(ApiError) as refused:
-        parse_form("multipart/form-data; boundary=b", body)
+        parse_form(f"multipart/form-data; boundary={boundary}", body)
     assert refused.value.error_code == "MALFORMED_REQUEST"
 
 
