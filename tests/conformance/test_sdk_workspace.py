@@ -17,6 +17,7 @@ from databricks.sdk.errors import (
     Unauthenticated,
 )
 from databricks.sdk.service.workspace import (
+    AclPermission,
     ExportFormat,
     ImportFormat,
     Language,
@@ -149,3 +150,52 @@ def test_secrets_are_put_listed_read_and_deleted(client: WorkspaceClient, scope:
     client.secrets.delete_secret(scope, "key")
     with pytest.raises(ResourceDoesNotExist):
         client.secrets.get_secret(scope, "key")
+
+
+def test_permissions_of_a_scope_are_kept(client: WorkspaceClient, scope: str) -> None:
+    """§8.2: whoever makes a scope manages it; put, get, list and delete of others."""
+    user = client.current_user.me().user_name
+    client.secrets.put_acl(scope, "users", AclPermission.READ)
+    assert client.secrets.get_acl(scope, "users").permission is AclPermission.READ
+    found = {acl.principal: acl.permission for acl in client.secrets.list_acls(scope)}
+    assert found == {user: AclPermission.MANAGE, "users": AclPermission.READ}
+    client.secrets.delete_acl(scope, "users")
+    with pytest.raises(ResourceDoesNotExist):
+        client.secrets.get_acl(scope, "users")
+
+
+@pytest.fixture
+def files(target: Target, client: WorkspaceClient) -> Iterator[str]:
+    folder = f"dbfs:/tmp/{target.name}"
+    client.dbfs.mkdirs(folder)
+    yield folder
+    client.dbfs.delete(folder, recursive=True)
+
+
+def test_files_of_dbfs_are_uploaded_in_blocks(client: WorkspaceClient, files: str) -> None:
+    """§8.3: create, add-block and close; read in parts; taken paths need overwrite."""
+    content = bytes(range(256)) * 10_000
+    client.dbfs.upload(f"{files}/a/x.bin", BytesIO(content))
+    with pytest.raises(ResourceAlreadyExists):
+        client.dbfs.upload(f"{files}/a/x.bin", BytesIO(content))
+    with client.dbfs.download(f"{files}/a/x.bin") as stream:
+        assert stream.read() == content
+    (found,) = client.dbfs.list(files, recursive=True)
+    assert (found.file_size, found.is_dir) == (len(content), False)
+    assert f"dbfs:{found.path}" == f"{files}/a/x.bin"
+
+
+def test_dbutils_of_the_client_work_on_dbfs(client: WorkspaceClient, files: str) -> None:
+    """§8.3: put, head, cp, mv, ls and rm; only an empty folder goes without recurse."""
+    fs = client.dbutils.fs
+    assert fs.put(f"{files}/x.txt", "hello")
+    assert fs.head(f"{files}/x.txt", 4) == "hell"
+    fs.cp(f"{files}/x.txt", f"{files}/y.txt")
+    fs.mv(f"{files}/y.txt", f"{files}/z.txt")
+    assert [item.name for item in fs.ls(files)] == ["x.txt", "z.txt"]
+    # The client's own ``delete`` refuses before it asks.
+    with pytest.raises(DatabricksError) as raised:
+        client.api_client.do("POST", "/api/2.0/dbfs/delete", body={"path": files})
+    assert raised.value.error_code == "IO_ERROR"
+    assert fs.rm(files, recurse=True)
+    assert not client.dbfs.exists(files)

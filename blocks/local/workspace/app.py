@@ -8,12 +8,14 @@ from fastapi.responses import JSONResponse
 from blocks.local.workspace.api import about
 from blocks.local.workspace.api.access import AccessControl
 from blocks.local.workspace.api.clusters import ClustersApi
+from blocks.local.workspace.api.dbfs import DbfsApi
 from blocks.local.workspace.api.jobs import JobsApi
 from blocks.local.workspace.api.oauth import Tokens, add_oauth
 from blocks.local.workspace.api.openapi import document
 from blocks.local.workspace.api.permissions import PermissionsApi
 from blocks.local.workspace.api.routing import add_error_handlers, add_routes
 from blocks.local.workspace.api.runs import RunsApi
+from blocks.local.workspace.api.secret_acls import SecretAclsApi
 from blocks.local.workspace.api.secrets import SecretsApi
 from blocks.local.workspace.api.workspace import WorkspaceApi
 from blocks.local.workspace.engine import Engine
@@ -54,7 +56,9 @@ def make_app(
         *JobsApi(store, engine, runs, identity).routes(),
         *RunsApi(store, engine, runs, identity, faults.as_read).routes(),
         *WorkspaceApi(store, engine, switches).routes(),
-        *SecretsApi(store).routes(),
+        *DbfsApi(store.dbfs).routes(),
+        *SecretsApi(store, identity).routes(),
+        *SecretAclsApi(store.secrets).routes(),
         *PermissionsApi(store, identity).routes(),
         *ClustersApi(engine, identity).routes(),
         *about.routes(identity),

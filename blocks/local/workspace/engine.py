@@ -67,7 +67,7 @@ class Engine:
         self._nested = NestedRuns(store, identity)
         self._clusters = ClusterPool(
             executor.start_cluster,
-            lambda: ClusterLibraries(store.objects, pip),
+            lambda: ClusterLibraries(store, pip),
             options.cluster_start_seconds,
         )
         slots = threading.Semaphore(options.parallel_notebooks)

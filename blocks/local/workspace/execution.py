@@ -182,6 +182,7 @@ class Execution:
             code.file,
             code.parameters,
             cluster.engine.remote,
+            services.store.dbfs.root,
             self._context(),
             code.arguments,
             environment,
@@ -189,7 +190,7 @@ class Execution:
             pip_installs=services.pip is not None,
             libraries=tuple(str(folder) for folder in folders),
         )
-        own = NotebookLibraries(services.store.objects, services.pip, folders)
+        own = NotebookLibraries(services.store, services.pip, folders)
         host = NotebookHost(
             services.store,
             self._processes,

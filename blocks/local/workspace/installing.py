@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from blocks.local.workspace.libraries import Library, LibraryError, with_pins
 from blocks.local.workspace.notebook.contract import PipResult
+from blocks.local.workspace.notebook.dbfs import is_dbfs
 from blocks.local.workspace.overlay import Command, Overlay, Pip, PipMissingError
-from blocks.local.workspace.store.objects import Objects, ObjectType, normalise
+from blocks.local.workspace.store import Store
+from blocks.local.workspace.store.objects import ObjectType, normalise
 
 _WORKSPACE = "/Workspace/"
 _LAST_LINES = 3
@@ -22,12 +24,12 @@ class ClusterLibraries:
     """The libraries of one cluster: recorded from the tasks that ran on it, perhaps installed.
 
     Args:
-        objects: The workspace's files, which may be wheels.
+        store: Has the workspace's files, which may be wheels.
         pip: Installs them; None to record them only.
     """
 
-    def __init__(self, objects: Objects, pip: Pip | None) -> None:
-        self._objects = objects
+    def __init__(self, store: Store, pip: Pip | None) -> None:
+        self._store = store
         self._pip = pip
         self._lock = threading.Lock()
         self._overlay: Overlay | None = None
@@ -66,7 +68,7 @@ class ClusterLibraries:
         for library in libraries:
             if library.kind == "pip":
                 continue
-            arguments = (*options, *_arguments(library, self._objects, self._overlay.files))
+            arguments = (*options, *_arguments(library, self._store, self._overlay.files))
             try:
                 done = self._overlay.pip(("install", *arguments), run)
             except PipMissingError as error:
@@ -85,13 +87,13 @@ class NotebookLibraries:
     """What one notebook installs for itself with ``%pip``, on top of its cluster's libraries.
 
     Args:
-        objects: The workspace's files.
+        store: Has the workspace's files.
         pip: Installs; None if nothing is to be installed.
         below: The folders of the cluster.
     """
 
-    def __init__(self, objects: Objects, pip: Pip | None, below: Sequence[Path]) -> None:
-        self._objects = objects
+    def __init__(self, store: Store, pip: Pip | None, below: Sequence[Path]) -> None:
+        self._store = store
         self._pip = pip
         self._below = below
         self._overlay: Overlay | None = None
@@ -118,13 +120,13 @@ class NotebookLibraries:
 
     def of_another(self) -> NotebookLibraries:
         """Return the libraries, none yet, of another notebook on the same cluster."""
-        return NotebookLibraries(self._objects, self._pip, self._below)
+        return NotebookLibraries(self._store, self._pip, self._below)
 
     def _local(self, argument: str, folder: str, files: Path) -> str:
         if argument.startswith(("./", "../")):
             argument = posixpath.normpath(f"{_WORKSPACE}{folder}/{argument}")
         if argument.startswith(_WORKSPACE):
-            return local_file(argument, self._objects, files)
+            return local_file(argument, self._store, files)
         return argument
 
     def remove(self) -> None:
@@ -133,15 +135,15 @@ class NotebookLibraries:
             self._overlay.remove()
 
 
-def _arguments(library: Library, objects: Objects, files: Path) -> tuple[str, ...]:
+def _arguments(library: Library, store: Store, files: Path) -> tuple[str, ...]:
     match library.kind:
         case "pypi":
             index = ("--index-url", library.index) if library.index else ()
             return (*index, *_words(library))
         case "whl":
-            return (local_file(library.name, objects, files),)
+            return (local_file(library.name, store, files),)
         case "requirements":
-            return ("--requirement", local_file(library.name, objects, files))
+            return ("--requirement", local_file(library.name, store, files))
         case _:
             raise LibraryError(
                 str(library),
@@ -155,30 +157,39 @@ def _words(library: Library) -> tuple[str, ...]:
     return tuple(shlex.split(library.name)) if library.kind == "pip" else (library.name,)
 
 
-def local_file(path: str, objects: Objects, files: Path) -> str:
+def local_file(path: str, store: Store, files: Path) -> str:
     """Return the path, on this machine, of a wheel or a requirements file.
 
     Args:
-        path: ``/Workspace/…`` for a file of the workspace, else a path or ``file:`` URI.
-        objects: Of the workspace.
+        path: ``/Workspace/…`` for a file of the workspace, ``dbfs:/…`` for one of DBFS, else a path
+            or ``file:`` URI.
+        store: Of the workspace.
         files: Where a file of the workspace is copied to.
 
     Raises:
         LibraryError: There is no such file.
     """
     if path.startswith(_WORKSPACE):
-        item = objects.get(normalise(path))
+        item = store.objects.get(normalise(path))
         if item is None or item.object_type is not ObjectType.FILE:
             raise LibraryError(path, "There is no such file in the workspace.")
         copy = files / Path(item.path).name
         copy.write_bytes(item.content)
         return str(copy)
+    if is_dbfs(path):
+        try:
+            local = store.dbfs.local(path)
+        except ValueError as error:
+            raise LibraryError(path, str(error)) from None
+        if not local.is_file():
+            raise LibraryError(path, "There is no such file in DBFS.")
+        return str(local)
     parts = urlsplit(path)
     if parts.scheme not in {"", "file"}:
         raise LibraryError(
             path,
             f"The local workspace has no {parts.scheme}: file system;"
-            " use a path below /Workspace/ or one of this machine.",
+            " use a path below /Workspace/ or dbfs:/, or one of this machine.",
         )
     local = Path(unquote(parts.path) if parts.scheme else path)
     if not local.is_file():

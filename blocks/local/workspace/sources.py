@@ -8,10 +8,11 @@ from typing import Protocol
 
 from blocks.local.workspace import git
 from blocks.local.workspace.notebook.contract import NotebookFile, NotebookFormat
+from blocks.local.workspace.notebook.dbfs import is_dbfs
 from blocks.local.workspace.notebook.source import HEADER
 from blocks.local.workspace.specs import TaskSpec
 from blocks.local.workspace.store import Store
-from blocks.local.workspace.store.objects import Objects, ObjectType, normalise
+from blocks.local.workspace.store.objects import ObjectType, normalise
 
 
 class CodeSource(Protocol):
@@ -28,20 +29,20 @@ class CodeSource(Protocol):
 
 @dataclass(frozen=True)
 class WorkspaceSource:
-    """The tree of the workspace.
+    """The tree of the workspace, and DBFS for Python files.
 
     Attributes:
-        objects: Of the workspace.
+        store: Of the workspace.
     """
 
-    objects: Objects
+    store: Store
 
     def notebook(self, path: str) -> NotebookFile:
         """See ``CodeSource``."""
         path = normalise(path)
         stem = path.removesuffix(".py").removesuffix(".ipynb")
         for candidate in (path, stem):
-            item = self.objects.get(candidate)
+            item = self.store.objects.get(candidate)
             if item is not None and item.object_type is ObjectType.NOTEBOOK:
                 form: NotebookFormat = "JUPYTER" if item.format == "JUPYTER" else "SOURCE"
                 return NotebookFile(item.path, item.content.decode(), form)
@@ -49,10 +50,18 @@ class WorkspaceSource:
 
     def script(self, path: str) -> NotebookFile:
         """See ``CodeSource``."""
-        item = self.objects.get(normalise(path))
+        if is_dbfs(path):
+            return self._dbfs_script(path)
+        item = self.store.objects.get(normalise(path))
         if item is None or item.object_type is not ObjectType.FILE:
             raise KeyError(path)
         return NotebookFile(item.path, item.content.decode(errors="replace"), "SCRIPT")
+
+    def _dbfs_script(self, path: str) -> NotebookFile:
+        file = self.store.dbfs.local(path)
+        if not file.is_file():
+            raise KeyError(path)
+        return NotebookFile(path, file.read_text(errors="replace"), "SCRIPT")
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def code_source(store: Store, run_id: int, task: TaskSpec) -> CodeSource:
         GitError: The commit cannot be found.
     """
     if task.action.get("source") != "GIT":
-        return WorkspaceSource(store.objects)
+        return WorkspaceSource(store)
     run = store.runs.get(run_id)
     git_source = {} if run is None else run.round.settings["git_source"]
     if "git_snapshot" not in git_source:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from blocks.local.workspace.errors import invalid
 from blocks.local.workspace.models import JobSettings, SparkPythonTask, Task
+from blocks.local.workspace.notebook.dbfs import is_dbfs
 from blocks.local.workspace.references import UnknownReferenceError, check_references
 from blocks.local.workspace.specs import TaskKind
 
@@ -119,7 +120,7 @@ def _check_source(task: Task, settings: JobSettings) -> None:
         path = code.python_file if isinstance(code, SparkPythonTask) else code.notebook_path
         if code.source == "GIT":
             _check_git(task.task_key, path, settings.git_source or {})
-        elif not path.startswith("/"):
+        elif not path.startswith("/") and not (code is task.spark_python_task and is_dbfs(path)):
             raise invalid("Only absolute paths are currently supported. Paths must begin with '/'.")
 
 

@@ -20,6 +20,8 @@ from blocks.local.workspace.errors import ApiError, invalid, malformed
 from blocks.local.workspace.models import parse, prune
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
+# The parts of a form that are files.
+_BYTES = frozenset({"content", "contents", "file"})
 
 Version = Literal["2.0", "2.1", "2.2"]
 JOBS_VERSIONS: tuple[Version, ...] = ("2.0", "2.1", "2.2")
@@ -116,7 +118,7 @@ def _no_number(name: str) -> NoReturn:
 
 def _form(parts: Mapping[str, bytes]) -> dict[str, Any]:
     return {
-        name: value if name == "content" else value.decode(errors="replace")
+        name: value if name in _BYTES else value.decode(errors="replace")
         for name, value in parts.items()
     }
 

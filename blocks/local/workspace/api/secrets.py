@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from blocks.local.workspace.api.content import decoded
 from blocks.local.workspace.api.requests import Nothing
 from blocks.local.workspace.api.routing import Route, Version, route
 from blocks.local.workspace.clock import now
 from blocks.local.workspace.errors import ApiError, invalid, missing
+from blocks.local.workspace.identity import Identity
 from blocks.local.workspace.models import Settings
 from blocks.local.workspace.store import Store
 
@@ -23,9 +24,15 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w\-.@]+$"
 
 
 class ScopeRequest(Settings):
-    """``scopes/create`` and ``scopes/delete``, ``list``."""
+    """``scopes/delete`` and ``list``."""
 
     scope: Name
+
+
+class ScopeCreate(ScopeRequest):
+    """``scopes/create``."""
+
+    initial_manage_principal: Literal["users"] | None = None
 
 
 class SecretRequest(ScopeRequest):
@@ -46,16 +53,18 @@ class SecretsApi:
 
     Args:
         store: Where they are kept.
+        identity: Of the workspace; its user manages the scopes that it makes.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, identity: Identity) -> None:
         self._store = store
         self._secrets = store.secrets
+        self._identity = identity
 
     def routes(self) -> list[Route]:
         """Return the endpoints."""
         return [
-            route("POST", "secrets/scopes/create", _VERSIONS, ScopeRequest, self._create_scope),
+            route("POST", "secrets/scopes/create", _VERSIONS, ScopeCreate, self._create_scope),
             route("GET", "secrets/scopes/list", _VERSIONS, Nothing, self._list_scopes),
             route("POST", "secrets/scopes/delete", _VERSIONS, ScopeRequest, self._delete_scope),
             route("POST", "secrets/put", _VERSIONS, PutRequest, self._put),
@@ -64,8 +73,9 @@ class SecretsApi:
             route("POST", "secrets/delete", _VERSIONS, SecretRequest, self._delete),
         ]
 
-    def _create_scope(self, request: ScopeRequest, _version: Version) -> Mapping[str, Any]:
-        if not self._secrets.add_scope(request.scope):
+    def _create_scope(self, request: ScopeCreate, _version: Version) -> Mapping[str, Any]:
+        manager = request.initial_manage_principal or self._identity.user_name
+        if not self._secrets.add_scope(request.scope, manager):
             raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"Scope {request.scope} already exists!")
         return {}
 
@@ -75,7 +85,7 @@ class SecretsApi:
 
     def _delete_scope(self, request: ScopeRequest, _version: Version) -> Mapping[str, Any]:
         if not self._secrets.delete_scope(request.scope):
-            raise _no_scope(request.scope)
+            raise no_scope(request.scope)
         return {}
 
     def _put(self, request: PutRequest, _version: Version) -> Mapping[str, Any]:
@@ -116,7 +126,7 @@ class SecretsApi:
 
     def _check_scope(self, name: str) -> None:
         if name not in self._secrets.scopes():
-            raise _no_scope(name)
+            raise no_scope(name)
 
 
 def _value(request: PutRequest) -> bytes:
@@ -124,10 +134,7 @@ def _value(request: PutRequest) -> bytes:
         case str(text), None:
             value = text.encode()
         case None, str(encoded):
-            try:
-                value = base64.b64decode(encoded, validate=True)
-            except (binascii.Error, ValueError):
-                raise invalid("bytes_value is not valid base64.") from None
+            value = decoded(encoded, "bytes_value")
         case _:
             raise invalid("Exactly one of string_value and bytes_value must be specified.")
     if len(value) > MAX_SECRET_BYTES:
@@ -135,7 +142,8 @@ def _value(request: PutRequest) -> bytes:
     return value
 
 
-def _no_scope(name: str) -> ApiError:
+def no_scope(name: str) -> ApiError:
+    """Return the error of an unknown scope."""
     return missing(f"Scope {name} does not exist!")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi.responses import Response
 from pydantic import Field
 
+from blocks.local.workspace.api.content import decoded
 from blocks.local.workspace.api.routing import Answer, Route, Version, route
 from blocks.local.workspace.clock import now
 from blocks.local.workspace.engine import Engine
@@ -208,10 +208,7 @@ def _notebook(path: str, content: bytes, language: str, form: str) -> WorkspaceO
 def _content(content: str | bytes) -> bytes:
     if isinstance(content, bytes):
         return content
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("The content is not valid base64.") from None
+    return decoded(content, "content")
 
 
 def _status(item: WorkspaceObject) -> Mapping[str, Any]:

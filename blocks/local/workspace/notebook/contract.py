@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 NotebookFormat = Literal["SOURCE", "JUPYTER", "SCRIPT"]
@@ -37,6 +38,7 @@ class NotebookRequest:
         notebook: What to run.
         parameters: Widget values, already merged and with dynamic references resolved.
         spark_remote: Spark Connect URL (``sc://127.0.0.1:PORT``) of the cluster to attach to.
+        dbfs: The folder on this machine that is ``dbfs:/``.
         context: Facts about the run (``job_id``, ``run_id``, ``task_run_id``, ``task_key`` …),
             for ``dbutils.notebook.entry_point`` and for error texts; all values are strings.
         arguments: What a Python file finds in ``sys.argv`` after its name.
@@ -49,6 +51,7 @@ class NotebookRequest:
     notebook: NotebookFile
     parameters: Mapping[str, str]
     spark_remote: str
+    dbfs: Path
     context: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -289,7 +289,7 @@ class DBUtils:
         self.library = Library(restart)
         self.secrets = Secrets(host, redact)
         self.jobs = Jobs(TaskValues(host, in_job="task_key" in request.context))
-        self.fs = FileSystem(host)
+        self.fs = FileSystem(host, request.dbfs)
 
 
 def resolve(folder: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""``dbutils.fs`` on the files of this machine (``/…``, ``file:/…``) and on ``s3://``."""
+"""``dbutils.fs``: files of this machine (``/…``, ``file:/…``), ``dbfs:/…`` and ``s3://…``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.local.workspace.notebook.contract import Host, StoredObject
+from blocks.local.workspace.notebook.dbfs import dbfs_file, dbfs_uri, is_dbfs
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/.*)")
 
@@ -18,7 +19,7 @@ class FileInfo:
     """An entry of ``dbutils.fs.ls``.
 
     Attributes:
-        path: ``file:/…`` or ``s3://…``; that of a folder ends with ``/``.
+        path: ``file:/…``, ``dbfs:/…`` or ``s3://…``; that of a folder ends with ``/``.
         name: The last part; that of a folder ends with ``/``.
         size: Bytes, 0 for a folder.
         modificationTime: Epoch milliseconds.
@@ -43,18 +44,22 @@ class FileSystem:
 
     Args:
         host: Reads and writes object storage, for which a notebook has no credentials.
+        dbfs: The folder that is ``dbfs:/``.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, dbfs: Path) -> None:
         self._host = host
+        self._dbfs = dbfs
 
     def ls(self, path: str) -> list[FileInfo]:
         """Return the entries of a folder, or a file itself."""
         if is_stored(path):
             return [_stored_info(item) for item in self._stored(path, recurse=False)]
-        target = _existing(path)
+        target = self._existing(path)
         entries = sorted(target.iterdir()) if target.is_dir() else [target]
-        return [_info(entry) for entry in entries]
+        if is_dbfs(path):
+            return [_info(entry, dbfs_uri(self._dbfs, entry)) for entry in entries]
+        return [_info(entry, f"file:{entry}") for entry in entries]
 
     def head(self, file: str, max_bytes: int = 65_536) -> str:
         """Return the beginning of a text file."""
@@ -70,7 +75,7 @@ class FileSystem:
     def mkdirs(self, dir: str) -> bool:
         """Make a folder, and those above it; object storage needs none."""
         if not is_stored(dir):
-            local_path(dir).mkdir(parents=True, exist_ok=True)
+            self._local(dir).mkdir(parents=True, exist_ok=True)
         return True
 
     def cp(self, source: str, destination: str, recurse: bool = False) -> bool:
@@ -79,8 +84,8 @@ class FileSystem:
             for origin, target in self._pairs(source, destination, recurse=recurse):
                 self._write(target, self._read(origin, None))
             return True
-        local = _existing(source)
-        target_path = _target(local, destination)
+        local = self._existing(source)
+        target_path = self._target(local, destination)
         if local.is_dir():
             _require_recurse(source, recurse)
             shutil.copytree(local, target_path, dirs_exist_ok=True)
@@ -93,19 +98,21 @@ class FileSystem:
         if is_stored(source) or is_stored(destination):
             self.cp(source, destination, recurse)
             return self.rm(source, recurse)
-        origin = _existing(source)
+        origin = self._existing(source)
         if origin.is_dir():
             _require_recurse(source, recurse)
-        shutil.move(origin, _target(origin, destination))
+        shutil.move(origin, self._target(origin, destination))
         return True
 
     def rm(self, dir: str, recurse: bool = False) -> bool:
         """Remove a file, or a folder with ``recurse``; return False if there is nothing."""
         if is_stored(dir):
             return self._remove_stored(dir, recurse=recurse)
-        target = local_path(dir)
+        target = self._local(dir)
         if not target.exists():
             return False
+        if target == self._dbfs:
+            raise ValueError(f"{dir} is the root folder of DBFS, which cannot be removed.")
         if target.is_dir():
             _require_recurse(dir, recurse)
             shutil.rmtree(target)
@@ -132,7 +139,7 @@ class FileSystem:
 
     def _exists(self, path: str) -> bool:
         if not is_stored(path):
-            return local_path(path).exists()
+            return self._local(path).exists()
         try:
             return _is_file(self._stored(path, recurse=False), path)
         except FileNotFoundError:
@@ -140,7 +147,7 @@ class FileSystem:
 
     def _read(self, path: str, max_bytes: int | None) -> bytes:
         if not is_stored(path):
-            with _existing(path).open("rb") as stream:
+            with self._existing(path).open("rb") as stream:
                 return stream.read(max_bytes)
         try:
             return self._host.read_object(path, max_bytes)
@@ -154,7 +161,7 @@ class FileSystem:
             except KeyError:
                 raise FileNotFoundError(f"The bucket of {path} does not exist.") from None
             return
-        target = local_path(path)
+        target = self._local(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 
@@ -164,7 +171,7 @@ class FileSystem:
             files = [item.uri for item in self._stored(source, recurse=True)]
             single = files == [source]
         else:
-            top = _existing(source)
+            top = self._existing(source)
             single = top.is_file()
             files = [str(top)] if single else [str(f) for f in top.rglob("*") if f.is_file()]
             source = str(top)
@@ -175,6 +182,22 @@ class FileSystem:
         _require_recurse(source, recurse)
         for file in files:
             yield file, f"{destination.rstrip('/')}/{file.removeprefix(source).lstrip('/')}"
+
+    def _local(self, path: str) -> Path:
+        return dbfs_file(self._dbfs, path) if is_dbfs(path) else local_path(path)
+
+    def _existing(self, path: str) -> Path:
+        target = self._local(path)
+        if not target.exists():
+            raise FileNotFoundError(f"{path} does not exist.")
+        return target
+
+    def _target(self, origin: Path, destination: str) -> Path:
+        target = self._local(destination)
+        if origin.is_file() and (destination.endswith("/") or target.is_dir()):
+            target /= origin.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
 
 
 def is_stored(path: str) -> bool:
@@ -202,7 +225,7 @@ def local_path(path: str) -> Path:
     if scheme and scheme[1] != "file":
         raise ValueError(
             f"dbutils.fs of the local workspace has no {scheme[1]}: file system ({path}); "
-            "use a path that starts with file:/ or s3://."
+            "use a path that starts with file:/, dbfs:/ or s3://."
         )
     local = re.sub("^/+", "/", scheme[2]) if scheme else path
     if not local.startswith("/"):
@@ -210,31 +233,16 @@ def local_path(path: str) -> Path:
     return Path(local)
 
 
-def _existing(path: str) -> Path:
-    target = local_path(path)
-    if not target.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    return target
-
-
-def _target(origin: Path, destination: str) -> Path:
-    target = local_path(destination)
-    if origin.is_file() and (destination.endswith("/") or target.is_dir()):
-        target /= origin.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
 def _require_recurse(path: str, recurse: bool) -> None:
     if not recurse:
         raise IsADirectoryError(f"{path} is a folder; pass recurse=True.")
 
 
-def _info(entry: Path) -> FileInfo:
+def _info(entry: Path, uri: str) -> FileInfo:
     stat = entry.stat()
     end = "/" if entry.is_dir() else ""
     return FileInfo(
-        path=f"file:{entry}{end}",
+        path=f"{uri}{end}",
         name=f"{entry.name}{end}",
         size=0 if end else stat.st_size,
         modificationTime=stat.st_mtime_ns // 1_000_000,

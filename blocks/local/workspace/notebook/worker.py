@@ -59,7 +59,7 @@ def _run(request: NotebookRequest, host: RemoteHost, folder: Path) -> None:
     from blocks.local.workspace.notebook.kernel import Kernel
     from blocks.local.workspace.notebook.session import attach
 
-    spark = attach(request.spark_remote)
+    spark = attach(request.spark_remote, request.dbfs)
     host.ended(Kernel(request, host, spark, folder).run())
     # After the report, because the client waits here for long if the cluster has died.
     spark.stop()

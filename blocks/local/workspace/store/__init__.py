@@ -1,4 +1,7 @@
-"""What the workspace keeps: one SQLite file, read and written through small record classes."""
+"""What the workspace keeps: one SQLite file, read and written through small record classes.
+
+Only the files of DBFS lie beside it, where the Spark engine can read them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from blocks.local.workspace.store.database import Database
+from blocks.local.workspace.store.dbfs import Dbfs
 from blocks.local.workspace.store.jobs import Jobs
 from blocks.local.workspace.store.objects import Objects
 from blocks.local.workspace.store.outputs import Outputs
@@ -22,11 +26,12 @@ class Store:
         runs: Runs, rounds, attempts and idempotency tokens.
         outputs: What notebooks left behind.
         objects: Folders, notebooks and files.
+        dbfs: Files.
         secrets: Scopes and their secrets.
         permissions: Grants on jobs.
 
     Args:
-        path: The database file; it is made if it does not exist.
+        path: The database file; it is made if it does not exist. Files are kept in its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +40,7 @@ class Store:
         self.runs = Runs(self._database)
         self.outputs = Outputs(self._database)
         self.objects = Objects(self._database)
+        self.dbfs = Dbfs(self._database, path.parent)
         self.secrets = Secrets(self._database)
         self.permissions = Permissions(self._database)
 

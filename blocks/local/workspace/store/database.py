@@ -14,7 +14,7 @@ SqlValue = str | int | float | bytes | None
 
 # Also at the end of the schema. Ids are large, as in the cloud, so that a client that cuts them to
 # 32 bits fails here too.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 BEGIN;
 CREATE TABLE job (
@@ -130,6 +130,22 @@ CREATE TABLE secret (
     PRIMARY KEY (scope, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE secret_acl (
+    scope TEXT NOT NULL REFERENCES secret_scope ON DELETE CASCADE,
+    principal TEXT NOT NULL,
+    permission TEXT NOT NULL,
+    PRIMARY KEY (scope, principal)
+) STRICT, WITHOUT ROWID;
+
+-- Uploads to DBFS that are not complete. length: bytes that were answered.
+CREATE TABLE upload (
+    handle INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,
+    overwrite INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    used INTEGER NOT NULL
+) STRICT;
+
 -- One row for each principal: who it is, as the API names it, and its level.
 CREATE TABLE job_permission (
     job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
@@ -141,7 +157,7 @@ CREATE TABLE job_permission (
 
 CREATE TABLE sequence (last INTEGER NOT NULL) STRICT;
 INSERT INTO sequence VALUES (100000000000000);
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 """
 
@@ -222,7 +238,7 @@ class Database:
             self._connection.executemany(sql, parameters)
 
     def new_id(self) -> int:
-        """Return an id that was never given before, to a job, run, task run, repair or object."""
+        """Return an id that was never given before, to whatever the workspace keeps."""
         row = self.row("UPDATE sequence SET last = last + 1 RETURNING last")
         if row is None:
             raise LookupError("The database has lost its sequence of ids.")

@@ -1,4 +1,7 @@
-"""Secret scopes and their secrets. Values are kept as they are; the state folder is private."""
+"""Secret scopes, their secrets, and who may use them.
+
+Values are kept as they are; the state folder is private.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,21 @@ class SecretInfo:
     updated: int
 
 
+@dataclass(frozen=True)
+class SecretAcl:
+    """What a principal may do with a scope.
+
+    Attributes:
+        principal: A user, a group or a service principal.
+        permission: ``READ``, ``WRITE`` or ``MANAGE``.
+    """
+
+    principal: str
+    permission: str
+
+
 class Secrets:
-    """The tables of scopes and secrets.
+    """The tables of scopes, secrets and permissions.
 
     Args:
         database: Where they are kept.
@@ -30,12 +46,16 @@ class Secrets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add_scope(self, name: str) -> bool:
-        """Make a scope and tell whether there was none."""
-        return self._database.execute("INSERT OR IGNORE INTO secret_scope VALUES (?)", name) > 0
+    def add_scope(self, name: str, manager: str) -> bool:
+        """Make a scope that a principal manages, and tell whether there was none."""
+        with self._database.transaction():
+            added = self._database.execute("INSERT OR IGNORE INTO secret_scope VALUES (?)", name)
+            if added:
+                self.put_acl(name, SecretAcl(manager, "MANAGE"))
+        return added > 0
 
     def delete_scope(self, name: str) -> bool:
-        """Remove a scope with its secrets and tell whether there was one."""
+        """Remove a scope with all that belongs to it and tell whether there was one."""
         return self._database.execute("DELETE FROM secret_scope WHERE name = ?", name) > 0
 
     def scopes(self) -> tuple[str, ...]:
@@ -73,5 +93,28 @@ class Secrets:
         """Remove a secret and tell whether there was one."""
         deleted = self._database.execute(
             "DELETE FROM secret WHERE scope = ? AND name = ?", scope, key
+        )
+        return deleted > 0
+
+    def put_acl(self, scope: str, acl: SecretAcl) -> None:
+        """Store what a principal may do with a scope that exists, in the place of the old."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO secret_acl VALUES (?, ?, ?)",
+            scope,
+            acl.principal,
+            acl.permission,
+        )
+
+    def acls(self, scope: str) -> tuple[SecretAcl, ...]:
+        """Return who may do what with a scope."""
+        rows = self._database.rows(
+            "SELECT principal, permission FROM secret_acl WHERE scope = ? ORDER BY principal", scope
+        )
+        return tuple(SecretAcl(row["principal"], row["permission"]) for row in rows)
+
+    def delete_acl(self, scope: str, principal: str) -> bool:
+        """Take from a principal what it may do, and tell whether there was anything."""
+        deleted = self._database.execute(
+            "DELETE FROM secret_acl WHERE scope = ? AND principal = ?", scope, principal
         )
         return deleted > 0

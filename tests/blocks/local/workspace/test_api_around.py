@@ -54,10 +54,48 @@ class TestSecrets:
         post(client, "secrets/scopes/create", scope="one.a-b")
         assert get(client, "secrets/list", scope="one.a-b") == {}
 
+    def test_permissions_are_recorded(self, client: httpx.Client) -> None:
+        user = get(client, "preview/scim/v2/Me")["userName"]
+        post(client, "secrets/scopes/create", scope="mine")
+        assert get(client, "secrets/acls/list", scope="mine") == {
+            "items": [{"principal": user, "permission": "MANAGE"}]
+        }
+        post(client, "secrets/scopes/create", scope="acl", initial_manage_principal="users")
+        post(client, "secrets/acls/put", scope="acl", principal="data", permission="READ")
+        post(client, "secrets/acls/put", scope="acl", principal="data", permission="WRITE")
+        data = {"principal": "data", "permission": "WRITE"}
+        assert get(client, "secrets/acls/get", scope="acl", principal="data") == data
+        assert get(client, "secrets/acls/list", scope="acl")["items"] == [
+            data,
+            {"principal": "users", "permission": "MANAGE"},
+        ]
+        for principal in ("data", "users"):
+            post(client, "secrets/acls/delete", scope="acl", principal=principal)
+        assert get(client, "secrets/acls/list", scope="acl") == {}
+        query = {"scope": "acl", "principal": "data"}
+        for answer in (
+            client.get("/api/2.0/secrets/acls/get", params=query),
+            client.post("/api/2.0/secrets/acls/delete", json=query),
+        ):
+            assert refused(answer) == (
+                404,
+                "RESOURCE_DOES_NOT_EXIST",
+                "data has no permission on scope acl.",
+            )
+        for path, body in (
+            ("acls/put", {**query, "permission": "OWN"}),
+            ("acls/put", {**query, "principal": "", "permission": "READ"}),
+            ("scopes/create", {"scope": "new", "initial_manage_principal": "data"}),
+        ):
+            answer = client.post(f"/api/2.0/secrets/{path}", json=body)
+            assert refused(answer)[:2] == (400, "INVALID_PARAMETER_VALUE")
+
     @pytest.mark.parametrize(
         ("path", "body"),
         [
             ("scopes/delete", {"scope": "gone"}),
+            ("acls/put", {"scope": "gone", "principal": "p", "permission": "READ"}),
+            ("acls/delete", {"scope": "gone", "principal": "p"}),
             ("put", {"scope": "gone", "key": "k", "string_value": "v"}),
             ("delete", {"scope": "gone", "key": "k"}),
         ],

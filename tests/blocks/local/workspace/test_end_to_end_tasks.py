@@ -31,6 +31,10 @@ import sys
 print("arguments:", sys.argv[1:])
 print("rows:", spark.range(4).count())
 """
+IN_DBFS = """
+print(dbutils.fs.head("dbfs:/in/x.txt"), spark.read.text("dbfs:/in").count())
+dbutils.fs.put("dbfs:/out/y.txt", "written")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,9 @@ def run(client: httpx.Client) -> Any:
         put(client, name, notebook)
     file = base64.b64encode(SCRIPT.encode()).decode()
     post(client, "2.0/workspace/import", path="/main.py", format="RAW", content=file)
+    for path, text in {"/code/main.py": IN_DBFS, "/in/x.txt": "given"}.items():
+        content = base64.b64encode(text.encode()).decode()
+        post(client, "2.0/dbfs/put", path=path, contents=content)
     post(client, "2.0/secrets/scopes/create", scope="scope")
     post(client, "2.0/secrets/put", scope="scope", key="token", string_value="hush-hush")
     inner = post(client, "2.2/jobs/create", name="inner", tasks=[task("child")])["job_id"]
@@ -74,6 +81,10 @@ def run(client: httpx.Client) -> Any:
             "task_key": "call",
             "depends_on": [{"task_key": "check", "outcome": "false"}],
             "run_job_task": {"job_id": inner},
+        },
+        {
+            "task_key": "script_in_dbfs",
+            "spark_python_task": {"python_file": "dbfs:/code/main.py"},
         },
         {"task_key": "call_it", "run_job_task": {"job_id": inner, "job_parameters": {"name": "z"}}},
     ]
@@ -149,6 +160,12 @@ def test_what_a_python_file_prints_is_its_log(client: httpx.Client, run: Any) ->
     assert "notebook_output" not in answer
     query = {"run_id": entry(run, "script")["run_id"]}
     assert client.get("/api/2.2/jobs/runs/export", params=query).status_code == 400
+
+
+def test_a_python_file_in_dbfs_uses_files_there(client: httpx.Client, run: Any) -> None:
+    assert output(client, run, "script_in_dbfs")["logs"] == "given 1\n"
+    answer = client.get("/api/2.0/dbfs/read", params={"path": "/out/y.txt"}).json()
+    assert base64.b64decode(answer["data"]) == b"written"
 
 
 def test_a_condition_shows_its_outcome(run: Any) -> None:

@@ -180,13 +180,15 @@ def test_cancel_ends_an_installation(
     [
         ("/Workspace/Shared/a.whl", "no such file in the workspace"),
         ("/nowhere/a.whl", "no such file on this machine"),
-        ("dbfs:/a.whl", "has no dbfs: file system"),
+        ("dbfs:/a.whl", "no such file in DBFS"),
+        ("dbfs:/../db", "no absolute path of DBFS"),
+        ("s3://bucket/a.whl", "has no s3: file system"),
     ],
 )
 def test_files_that_are_not_there(tmp_path: Path, path: str, reason: str) -> None:
     store = Store(tmp_path / "db")
     with pytest.raises(LibraryError, match=reason):
-        local_file(path, store.objects, tmp_path)
+        local_file(path, store, tmp_path)
     store.close()
 
 
@@ -203,6 +205,6 @@ def test_without_pip_nothing_is_installed_nor_left_behind(tmp_path: Path) -> Non
     def never(*_: object) -> Any:
         raise AssertionError
 
-    done = NotebookLibraries(store.objects, None, ()).pip(("install", "x"), "/", never)
+    done = NotebookLibraries(store, None, ()).pip(("install", "x"), "/", never)
     store.close()
     assert done.status == 1

@@ -355,7 +355,7 @@ class TestClusters:
             assert bench.finished(run_id).state == states.SUCCEEDED
 
     def test_secrets_reach_the_environment_of_a_cluster(self, bench: Bench) -> None:
-        bench.store.secrets.add_scope("s")
+        bench.store.secrets.add_scope("s", "me")
         bench.store.secrets.put("s", "k", b"hidden", now())
         variables = {"TOKEN": "{{secrets/s/k}}", "PLAIN": "x"}
         cluster = {"num_workers": 1, "spark_env_vars": variables}

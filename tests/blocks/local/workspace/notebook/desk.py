@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from blocks.local.workspace.notebook.contract import (
     CellOutput,
@@ -35,6 +36,7 @@ class Desk:
         secrets: Values by scope and key.
         task_values: JSON text by task key and key.
         context: Of the requests.
+        dbfs: Of the requests.
         changes: The cells that were announced, in order.
         storage: Object storage.
     """
@@ -44,6 +46,7 @@ class Desk:
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     task_values: dict[tuple[str, str], str] = field(default_factory=dict)
     context: dict[str, str] = field(default_factory=lambda: dict(JOB))
+    dbfs: Path = Path("/no/dbfs")
     changes: list[CellOutput] = field(default_factory=list)
     storage: ObjectStorage = field(default_factory=lambda: ObjectStorage(s3_client))
 
@@ -51,7 +54,7 @@ class Desk:
         """Return a notebook of these cells, not started."""
         notebook = NotebookFile("/Shared/renewables/main", source(*cells))
         return NotebookProcess(
-            NotebookRequest(notebook, parameters, self.spark_remote, self.context), self
+            NotebookRequest(notebook, parameters, self.spark_remote, self.dbfs, self.context), self
         )
 
     def run(self, *cells: str, **parameters: str) -> NotebookOutcome:
@@ -66,7 +69,7 @@ class Desk:
     def run_notebook(
         self, path: str, timeout_seconds: int, arguments: Mapping[str, str]
     ) -> NotebookOutcome:
-        request = NotebookRequest(self.read_notebook(path), arguments, self.spark_remote)
+        request = NotebookRequest(self.read_notebook(path), arguments, self.spark_remote, self.dbfs)
         process = NotebookProcess(request, self)
         process.start()
         try:

@@ -16,7 +16,7 @@ from tests.blocks.local.workspace.notebook.desk import Desk, printed
 
 
 def test_files_are_written_copied_moved_and_removed(tmp_path: Path) -> None:
-    fs, root = FileSystem(Desk("")), f"file:{tmp_path}"
+    fs, root = FileSystem(Desk(""), tmp_path / "dbfs"), f"file:{tmp_path}"
     fs.mkdirs(f"{root}/a/b")
     fs.put(f"{root}/a/x.txt", "hello")
     fs.cp(f"{root}/a/x.txt", f"{root}/a/b/")
@@ -38,10 +38,27 @@ def test_files_are_written_copied_moved_and_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "copy", "x.txt", "x.txt"]
 
 
+def test_dbfs_is_a_folder_of_the_workspace(tmp_path: Path) -> None:
+    fs = FileSystem(Desk(""), tmp_path)
+    fs.put("dbfs:/a/x.txt", "hello")
+    fs.cp("dbfs:/a", "dbfs:///b", recurse=True)
+    fs.mv("dbfs:/b/x.txt", f"file:{tmp_path}/y.txt")
+    assert fs.head("dbfs:/y.txt") == (tmp_path / "a/x.txt").read_text() == "hello"
+    assert [(entry.path, entry.name) for entry in fs.ls("dbfs:/")] == [
+        ("dbfs:/a/", "a/"),
+        ("dbfs:/b/", "b/"),
+        ("dbfs:/y.txt", "y.txt"),
+    ]
+    assert fs.rm("dbfs:/a", recurse=True)
+    assert not fs.rm("dbfs:/a/x.txt")
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda fs, _: fs.ls("dbfs:/x"), ValueError, "has no dbfs: file system"),
+        (lambda fs, _: fs.ls("abc:/x"), ValueError, "has no abc: file system"),
+        (lambda fs, _: fs.ls("dbfs:/../file"), ValueError, "no absolute path of DBFS"),
+        (lambda fs, _: fs.rm("dbfs:/", recurse=True), ValueError, "root folder"),
         (lambda fs, _: fs.head("x.txt"), ValueError, "needs an absolute path, not 'x.txt'"),
         (lambda fs, root: fs.ls(f"{root}/none"), FileNotFoundError, "none does not exist"),
         (lambda fs, root: fs.put(f"{root}/file", "x"), FileExistsError, "pass overwrite=True"),
@@ -59,7 +76,7 @@ def test_what_is_refused_changes_nothing(
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(error, match=message):
-        call(FileSystem(Desk("")), f"file:{tmp_path}")
+        call(FileSystem(Desk(""), tmp_path), f"file:{tmp_path}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -79,7 +96,10 @@ def storage(object_store: ObjectStore) -> ObjectStorage:
 def test_object_storage_is_read_and_written_by_the_workspace(
     storage: ObjectStorage, object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    fs, root = FileSystem(Desk("", storage=storage)), f"s3://{object_store.bucket}/fs"
+    fs, root = (
+        FileSystem(Desk("", storage=storage), tmp_path / "dbfs"),
+        f"s3://{object_store.bucket}/fs",
+    )
     fs.mkdirs(f"{root}/a")
     fs.put(f"{root}/a/x.txt", "hello")
     with pytest.raises(FileExistsError):
@@ -89,6 +109,8 @@ def test_object_storage_is_read_and_written_by_the_workspace(
     fs.cp(f"{root}/a/x.txt", f"{root}/c/")
     fs.cp(f"{root}/c/x.txt", f"file:{tmp_path}/local/z.txt")
     fs.cp(f"file:{tmp_path}/local", f"{root}/c", recurse=True)
+    fs.cp(f"{root}/c", "dbfs:/c", recurse=True)
+    assert [item.path for item in fs.ls("dbfs:/c")] == ["dbfs:/c/x.txt", "dbfs:/c/z.txt"]
     fs.mv(f"{root}/c/z.txt", f"{root}/y.txt")
     assert [(item.path, item.name, item.size) for item in fs.ls(root)] == [
         (f"{root}/a/", "a/", 0),

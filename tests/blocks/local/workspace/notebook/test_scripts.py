@@ -23,7 +23,7 @@ def run(desk: Desk, request: NotebookRequest) -> NotebookOutcome:
 
 def script(desk: Desk, text: str, *arguments: str) -> NotebookOutcome:
     file = NotebookFile("/main.py", text, "SCRIPT")
-    request = NotebookRequest(file, {}, desk.spark_remote, arguments=arguments)
+    request = NotebookRequest(file, {}, desk.spark_remote, desk.dbfs, arguments=arguments)
     return run(desk, replace(request, environment={"GREETING": "hello"}))
 
 
@@ -57,7 +57,9 @@ def test_what_fails_a_python_file(desk: Desk, text: str, error: str) -> None:
 
 def shell(desk: Desk, cell: str, *, allowed: bool) -> NotebookOutcome:
     notebook = NotebookFile("/n", source(cell))
-    return run(desk, NotebookRequest(notebook, {}, desk.spark_remote, shell_allowed=allowed))
+    return run(
+        desk, NotebookRequest(notebook, {}, desk.spark_remote, desk.dbfs, shell_allowed=allowed)
+    )
 
 
 def test_shell_cells_run_where_they_are_allowed(desk: Desk) -> None:

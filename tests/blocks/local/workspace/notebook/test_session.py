@@ -10,6 +10,8 @@ from pyspark.errors import AnalysisException
 from blocks.local.workspace.notebook.session import engine_path, input_path
 from tests.blocks.local.workspace.notebook.desk import Desk, printed
 
+DBFS = Path("/state/dbfs")
+
 
 @pytest.mark.parametrize(
     ("path", "known"),
@@ -17,35 +19,38 @@ from tests.blocks.local.workspace.notebook.desk import Desk, printed
         ("file:/data/a b.csv", "file:///data/a b.csv"),
         ("file:///data", "file:///data"),
         ("/data", "/data"),
+        ("dbfs:/a b/*.csv", "file:///state/dbfs/a b/*.csv"),
+        ("dbfs:///x", "file:///state/dbfs/x"),
         ("s3://bucket/key", "s3://bucket/key"),
         ("abfss://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net/x"),
     ],
 )
 def test_paths_the_engine_understands(path: str, known: str) -> None:
-    assert engine_path(path) == known
+    assert engine_path(path, DBFS) == known
 
 
-@pytest.mark.parametrize("path", ["dbfs:/Volumes/x", "s3:/bucket/key", "data/x.csv", ""])
+@pytest.mark.parametrize("path", ["dbfs:/../x", "abc:/x", "s3:/bucket/key", "data/x.csv", ""])
 def test_paths_the_engine_would_take_for_others(path: str) -> None:
-    with pytest.raises(AnalysisException, match=r"file system|not absolute"):
-        engine_path(path)
+    with pytest.raises(AnalysisException, match=r"file system|absolute"):
+        engine_path(path, DBFS)
 
 
 def test_an_input_must_exist_unless_only_the_engine_can_tell(tmp_path: Path) -> None:
-    assert input_path(f"file:{tmp_path}") == f"file://{tmp_path}"
-    assert input_path("s3://bucket/missing") == "s3://bucket/missing"
-    assert input_path(f"{tmp_path}/*.csv") == f"{tmp_path}/*.csv"
+    assert input_path(f"file:{tmp_path}", DBFS) == f"file://{tmp_path}"
+    assert input_path("s3://bucket/missing", DBFS) == "s3://bucket/missing"
+    assert input_path(f"{tmp_path}/*.csv", DBFS) == f"{tmp_path}/*.csv"
     with pytest.raises(AnalysisException, match=r"PATH_NOT_FOUND.*file:/.*/missing"):
-        input_path(f"file:{tmp_path}/missing")
+        input_path(f"file:{tmp_path}/missing", DBFS)
 
 
 def test_what_one_notebook_writes_the_next_one_reads(desk: Desk, tmp_path: Path) -> None:
+    desk.dbfs = tmp_path
     data = f"file:{tmp_path}/data"
     write = "spark.range(3).withColumnRenamed('id', 'n').write.csv({!r}, header=True)"
     read = "df = spark.read.csv({!r}, header=True)\nprint(df.columns, df.count())"
     assert desk.run(write.format(data)).status == "succeeded"
     assert list(tmp_path.glob("data/*.csv"))
-    for path in (data, f"{tmp_path}/data", f"file://{tmp_path}/data"):
+    for path in (data, f"{tmp_path}/data", f"file://{tmp_path}/data", "dbfs:/data"):
         assert printed(desk.run(read.format(path))) == "['n'] 3\n"
 
 
