@@ -60,7 +60,7 @@ def make_app(
         *SecretsApi(store, identity).routes(),
         *SecretAclsApi(store.secrets).routes(),
         *PermissionsApi(store, identity).routes(),
-        *ClustersApi(engine, identity).routes(),
+        *ClustersApi(store.clusters, engine, identity).routes(),
         *about.routes(identity),
     ]
     add_routes(app, routes)

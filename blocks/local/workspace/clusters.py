@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from blocks.local.workspace.executor import Cluster
 from blocks.local.workspace.installing import ClusterLibraries
@@ -30,6 +31,15 @@ class ClusterKey:
     run_id: int | None
     round: int
     name: str
+
+
+class ClusterState(StrEnum):
+    """Where a cluster stands; the ways down take no time here."""
+
+    PENDING = "PENDING"
+    RESTARTING = "RESTARTING"
+    RUNNING = "RUNNING"
+    TERMINATED = "TERMINATED"
 
 
 @dataclass(frozen=True)
@@ -88,21 +98,40 @@ class ClusterPool:
         Raises:
             Exception: Whatever kept it from starting.
         """
+        return self.begin(key).result()
+
+    def begin(self, key: ClusterKey) -> Future[LiveCluster]:
+        """Start the cluster of a key, if it is not up and nobody is starting it."""
         with self._lock:
             future = self._clusters.get(key)
-            mine = future is None or _dead(future)
-            if mine or future is None:
-                future = self._clusters[key] = Future()
-        if mine:
-            usable_from = time.monotonic() + self._start_seconds
-            try:
-                engine = self._start()
-            except BaseException as error:
-                future.set_exception(error)
-                raise
-            libraries = self._new_libraries()
-            future.set_result(LiveCluster(_cluster_id(key), engine, libraries, usable_from))
-        return future.result()
+            if future is not None and not _dead(future):
+                return future
+            future = self._clusters[key] = Future()
+        threading.Thread(
+            target=self._bring_up, args=(key, future), name=f"cluster-{key.name}", daemon=True
+        ).start()
+        return future
+
+    def _bring_up(self, key: ClusterKey, future: Future[LiveCluster]) -> None:
+        usable_from = time.monotonic() + self._start_seconds
+        try:
+            engine = self._start()
+        except BaseException as error:  # noqa: BLE001 (whoever waits for the cluster gets it)
+            future.set_exception(error)
+            return
+        libraries = self._new_libraries()
+        cluster_id = key.name if key.run_id is None else new_cluster_id()
+        future.set_result(LiveCluster(cluster_id, engine, libraries, usable_from))
+
+    def state(self, key: ClusterKey) -> ClusterState:
+        """Return where the cluster of a key stands."""
+        with self._lock:
+            future = self._clusters.get(key)
+        if future is None or _dead(future):
+            return ClusterState.TERMINATED
+        if not future.done() or time.monotonic() < future.result().usable_from:
+            return ClusterState.PENDING
+        return ClusterState.RUNNING
 
     def release(self, run_id: int, key: ClusterKey | None = None) -> None:
         """Stop one cluster of a run, or all of them; clusters that outlive runs stay."""
@@ -146,10 +175,8 @@ def _stop(futures: list[Future[LiveCluster]]) -> None:
             cluster.libraries.remove()
 
 
-def _cluster_id(key: ClusterKey) -> str:
+def new_cluster_id() -> str:
     """Return an id in the form of the cloud's: date, time and eight random characters."""
-    if key.run_id is None:
-        return key.name
     alphabet = string.ascii_lowercase + string.digits
     suffix = "".join(secrets.choice(alphabet) for _ in range(8))
     return f"{datetime.now(UTC):%m%d-%H%M%S}-{suffix}"

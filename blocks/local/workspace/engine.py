@@ -9,7 +9,7 @@ from functools import partial
 
 from blocks.local.workspace import plan, states
 from blocks.local.workspace.clock import now
-from blocks.local.workspace.clusters import ClusterKey, ClusterPool, LiveCluster
+from blocks.local.workspace.clusters import ClusterKey, ClusterPool
 from blocks.local.workspace.errors import ApiError
 from blocks.local.workspace.execution import Execution, Services
 from blocks.local.workspace.executor import Executor
@@ -112,9 +112,9 @@ class Engine:
         self._executor.prepare()
 
     @property
-    def clusters(self) -> list[LiveCluster]:
-        """The clusters that are up."""
-        return self._clusters.live()
+    def pool(self) -> ClusterPool:
+        """The clusters that are up, and what starts them."""
+        return self._clusters
 
     def wake(self, run_id: int) -> None:
         """Plan a run anew, because something about it changed."""
@@ -228,7 +228,7 @@ class Engine:
             fault,
             on_running=partial(self._running, run.run_id, attempt.run_id),
             on_ended=partial(self._ended, run.run_id, attempt.run_id),
-            on_cluster_lost=self._lose_cluster,
+            on_cluster_lost=self.lose_cluster,
         )
         self._executions[attempt.run_id] = execution
         execution.start()
@@ -262,7 +262,8 @@ class Engine:
             self._store.runs.change(replace(nested, stop=Stop.CANCEL))
             self.wake(nested.run_id)
 
-    def _lose_cluster(self, key: ClusterKey, state: State) -> None:
+    def lose_cluster(self, key: ClusterKey, state: State) -> None:
+        """Stop a cluster; what is running on it ends in ``state``."""
         for execution in list(self._executions.values()):
             if execution.cluster == key:
                 execution.lose(state)

@@ -43,6 +43,11 @@ def no_run(run_id: int) -> ApiError:
     return invalid(f"Run {run_id} does not exist.")
 
 
+def no_cluster(cluster_id: str) -> ApiError:
+    """Return the error of an unknown cluster: 400, not 404, in the Clusters API."""
+    return invalid(f"Cluster {cluster_id} does not exist")
+
+
 def no_path(path: str) -> ApiError:
     """Return the error of an unknown workspace path."""
     return missing(f"Path ({path}) doesn't exist.")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from blocks.local.workspace import states
 from blocks.local.workspace.clusters import ClusterKey, ClusterPool, LiveCluster, cluster_key
@@ -150,8 +151,8 @@ class Execution:
         services, task = self._services, self._attempt.task
         key = self.cluster
         try:
-            settings = new_cluster(self._run.round.settings, task)
-            environment = with_secrets(settings.get("spark_env_vars", {}), services.store.secrets)
+            variables = self._cluster_settings().get("spark_env_vars", {})
+            environment = with_secrets(variables, services.store.secrets)
             cluster = services.clusters.acquire(key)
         except Exception as error:  # noqa: BLE001 (whatever it was, the task run shows it)
             return states.cluster_failed(str(error))
@@ -173,6 +174,13 @@ class Execution:
         finally:
             if task.compute.kind is ComputeKind.NEW_CLUSTER:
                 services.clusters.release(self._run.run_id, key)
+
+    def _cluster_settings(self) -> Mapping[str, Any]:
+        compute = self._attempt.task.compute
+        if compute.kind is not ComputeKind.EXISTING_CLUSTER:
+            return new_cluster(self._run.round.settings, self._attempt.task)
+        cluster = self._services.store.clusters.get(compute.name)
+        return {} if cluster is None else cluster.settings
 
     def _run_notebook(
         self, code: Code, cluster: LiveCluster, environment: Mapping[str, str]

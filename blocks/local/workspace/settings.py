@@ -63,7 +63,7 @@ def job_settings(values: Mapping[str, Any], *, queue_default: bool) -> Object:
     check_tasks(settings)
     stored: Object = settings.model_dump(mode="json", exclude_none=True)
     for cluster in _clusters(stored):
-        _fill_in_cluster(cluster)
+        fill_in_cluster(cluster, "settings.cluster_spec.new_cluster.")
     for task in stored.get("tasks", ()):
         if "depends_on" in task:
             task["depends_on"].sort(key=lambda dependency: dependency["task_key"])
@@ -153,12 +153,18 @@ def _clusters(stored: Object) -> Iterator[Object]:
             yield owner["new_cluster"]
 
 
-def _fill_in_cluster(cluster: Object) -> None:
+def fill_in_cluster(cluster: Object, where: str) -> None:
+    """Fill in what the server fills in.
+
+    Args:
+        cluster: The settings of a new cluster.
+        where: Prefix of field names in errors.
+
+    Raises:
+        ApiError: It has no size.
+    """
     if not {"num_workers", "autoscale", "is_single_node", "instance_pool_id"} & cluster.keys():
-        raise invalid(
-            "Cluster validation error: Missing required field:"
-            " settings.cluster_spec.new_cluster.size"
-        )
+        raise invalid(f"Cluster validation error: Missing required field: {where}size")
     # Used up when the cluster is made, never shown.
     cluster.pop("apply_policy_default_values", None)
     if not any(name.endswith("_attributes") for name in cluster):

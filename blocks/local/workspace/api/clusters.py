@@ -1,17 +1,23 @@
-"""``/api/2.x/clusters/*``, as far as clients ask for it before they run a job."""
+"""``/api/2.x/clusters/*``: all-purpose clusters, and what clients ask before they run a job.
+
+States and their codes are those of https://docs.databricks.com/api/workspace/clusters.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from blocks.local.workspace.all_purpose import AllPurposeClusters
 from blocks.local.workspace.api.requests import Nothing
 from blocks.local.workspace.api.routing import Route, Version, route
-from blocks.local.workspace.clusters import LiveCluster
+from blocks.local.workspace.clusters import ClusterState, LiveCluster
 from blocks.local.workspace.engine import Engine
-from blocks.local.workspace.errors import invalid
+from blocks.local.workspace.errors import invalid, no_cluster
 from blocks.local.workspace.identity import Identity
-from blocks.local.workspace.models import Settings
+from blocks.local.workspace.models import NewCluster, Settings
+from blocks.local.workspace.settings import fill_in_cluster
+from blocks.local.workspace.store.clusters import AllPurposeCluster, Clusters
 
 _VERSIONS: tuple[Version, ...] = ("2.0", "2.1")
 # The newest first; clients choose by the Scala version and by "LTS" in the name.
@@ -48,21 +54,33 @@ _NODE_TYPE = {
 }
 
 
-class ClusterGet(Settings):
-    """``get``."""
+class ClusterId(Settings):
+    """``get``, ``start``, ``restart``, ``delete`` and ``permanent-delete``."""
 
     cluster_id: str
 
 
+class ClusterCreate(NewCluster):
+    """``create``."""
+
+    cluster_name: str = ""
+
+
+class ClusterEdit(ClusterCreate, ClusterId):
+    """``edit``."""
+
+
 class ClustersApi:
-    """Handlers of the endpoints for clusters: those that tasks are running on.
+    """Handlers of the endpoints for clusters: all-purpose ones, and those of jobs that are up.
 
     Args:
-        engine: Knows the clusters that are up.
+        clusters: Where all-purpose clusters are kept.
+        engine: Has the clusters that are up.
         identity: Of the workspace.
     """
 
-    def __init__(self, engine: Engine, identity: Identity) -> None:
+    def __init__(self, clusters: Clusters, engine: Engine, identity: Identity) -> None:
+        self._clusters = AllPurposeClusters(clusters, engine)
         self._engine = engine
         self._identity = identity
 
@@ -72,7 +90,13 @@ class ClustersApi:
             route("GET", "clusters/spark-versions", _VERSIONS, Nothing, self._spark_versions),
             route("GET", "clusters/list-node-types", _VERSIONS, Nothing, self._node_types),
             route("GET", "clusters/list", _VERSIONS, Nothing, self._list),
-            route("GET", "clusters/get", _VERSIONS, ClusterGet, self._get),
+            route("GET", "clusters/get", _VERSIONS, ClusterId, self._get),
+            route("POST", "clusters/create", _VERSIONS, ClusterCreate, self._create),
+            route("POST", "clusters/edit", _VERSIONS, ClusterEdit, self._edit),
+            route("POST", "clusters/start", _VERSIONS, ClusterId, self._start),
+            route("POST", "clusters/restart", _VERSIONS, ClusterId, self._restart),
+            route("POST", "clusters/delete", _VERSIONS, ClusterId, self._terminate),
+            route("POST", "clusters/permanent-delete", _VERSIONS, ClusterId, self._delete),
         ]
 
     def _spark_versions(self, _request: Nothing, _version: Version) -> Mapping[str, Any]:
@@ -82,16 +106,60 @@ class ClustersApi:
         return {"node_types": [_NODE_TYPE]}
 
     def _list(self, _request: Nothing, _version: Version) -> Mapping[str, Any]:
-        clusters = [self._shown(cluster) for cluster in self._engine.clusters]
+        kept = {cluster.cluster_id: cluster for cluster in self._clusters.list()}
+        live = [item for item in self._engine.pool.live() if item.cluster_id not in kept]
+        clusters = [*map(self._shown, kept.values()), *map(self._shown_live, live)]
         return {"clusters": clusters} if clusters else {}
 
-    def _get(self, request: ClusterGet, _version: Version) -> Mapping[str, Any]:
-        for cluster in self._engine.clusters:
-            if cluster.cluster_id == request.cluster_id:
-                return self._shown(cluster)
-        raise invalid(f"Cluster {request.cluster_id} does not exist")
+    def _get(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
+        for cluster in self._list(Nothing(), _version).get("clusters", ()):
+            if cluster["cluster_id"] == request.cluster_id:
+                return dict(cluster)
+        raise no_cluster(request.cluster_id)
 
-    def _shown(self, cluster: LiveCluster) -> Mapping[str, Any]:
+    def _create(self, request: ClusterCreate, _version: Version) -> Mapping[str, Any]:
+        return {"cluster_id": self._clusters.create(_checked(request))}
+
+    def _edit(self, request: ClusterEdit, _version: Version) -> Mapping[str, Any]:
+        self._clusters.edit(request.cluster_id, _checked(request))
+        return {}
+
+    def _start(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
+        self._clusters.start(request.cluster_id)
+        return {}
+
+    def _restart(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
+        self._clusters.restart(request.cluster_id)
+        return {}
+
+    def _terminate(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
+        self._clusters.terminate(request.cluster_id)
+        return {}
+
+    def _delete(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
+        self._clusters.delete(request.cluster_id)
+        return {}
+
+    def _shown(self, cluster: AllPurposeCluster) -> Mapping[str, Any]:
+        state = self._clusters.state(cluster.cluster_id)
+        shown = {
+            **cluster.settings,
+            "cluster_id": cluster.cluster_id,
+            "creator_user_name": self._identity.user_name,
+            "cluster_source": "API",
+            "start_time": cluster.created,
+            "state": state,
+            "state_message": "",
+        }
+        if state is not ClusterState.TERMINATED:
+            return shown
+        if not cluster.terminated:
+            reason = {"code": "DRIVER_UNREACHABLE", "type": "SERVICE_FAULT"}
+            return {**shown, "termination_reason": reason}
+        reason = {"code": "USER_REQUEST", "type": "SUCCESS"}
+        return {**shown, "terminated_time": cluster.terminated, "termination_reason": reason}
+
+    def _shown_live(self, cluster: LiveCluster) -> Mapping[str, Any]:
         return {
             "cluster_id": cluster.cluster_id,
             "cluster_name": cluster.cluster_id,
@@ -102,3 +170,11 @@ class ClustersApi:
             "state": "RUNNING",
             "state_message": "",
         }
+
+
+def _checked(request: ClusterCreate) -> dict[str, Any]:
+    if not request.spark_version:
+        raise invalid("Missing required field: spark_version")
+    settings = request.model_dump(mode="json", exclude_none=True, exclude={"cluster_id"})
+    fill_in_cluster(settings, "")
+    return settings

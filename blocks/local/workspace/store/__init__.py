@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from blocks.local.workspace.store.clusters import Clusters
 from blocks.local.workspace.store.database import Database
 from blocks.local.workspace.store.dbfs import Dbfs
 from blocks.local.workspace.store.jobs import Jobs
@@ -26,6 +27,7 @@ class Store:
         runs: Runs, rounds, attempts and idempotency tokens.
         outputs: What notebooks left behind.
         objects: Folders, notebooks and files.
+        clusters: All-purpose clusters.
         dbfs: Files.
         secrets: Scopes and their secrets.
         permissions: Grants on jobs.
@@ -40,6 +42,7 @@ class Store:
         self.runs = Runs(self._database)
         self.outputs = Outputs(self._database)
         self.objects = Objects(self._database)
+        self.clusters = Clusters(self._database)
         self.dbfs = Dbfs(self._database, path.parent)
         self.secrets = Secrets(self._database)
         self.permissions = Permissions(self._database)

@@ -137,6 +137,13 @@ CREATE TABLE secret_acl (
     PRIMARY KEY (scope, principal)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE cluster (
+    cluster_id TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    terminated INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Uploads to DBFS that are not complete. length: bytes that were answered.
 CREATE TABLE upload (
     handle INTEGER PRIMARY KEY,

@@ -88,14 +88,19 @@ class ScriptedNotebook:
 
 @dataclass
 class ScriptedExecutor:
-    """Remembers what it started."""
+    """Remembers what it started; clusters wait while ``clusters_start`` is not set."""
 
     clusters: list[ScriptedCluster] = field(default_factory=list)
     started: list[ScriptedNotebook] = field(default_factory=list)
+    clusters_start: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.clusters_start.set()
 
     def prepare(self) -> None: ...
 
     def start_cluster(self) -> Cluster:
+        assert self.clusters_start.wait(SECONDS)
         cluster = ScriptedCluster(f"sc://{len(self.clusters)}")
         self.clusters.append(cluster)
         return cluster

@@ -203,15 +203,3 @@ def levels(shown: Any) -> dict[str, str]:
         )
         for entry in shown["access_control_list"]
     }
-
-
-def test_clusters(client: httpx.Client) -> None:
-    assert get(client, "clusters/spark-versions")["versions"]
-    assert get(client, "clusters/list-node-types")["node_types"]
-    assert get(client, "clusters/list") == {}
-    answer = client.get("/api/2.0/clusters/get", params={"cluster_id": "none"})
-    assert refused(answer) == (
-        400,
-        "INVALID_PARAMETER_VALUE",
-        "Cluster none does not exist",
-    )
