@@ -53,6 +53,18 @@ _NODE_TYPE = {
     "support_port_forwarding": True,
 }
 
+# Clients edit what they got, with all that is no setting.
+_NO_SETTINGS = {
+    "cluster_id",
+    "cluster_source",
+    "creator_user_name",
+    "start_time",
+    "state",
+    "state_message",
+    "terminated_time",
+    "termination_reason",
+}
+
 
 class ClusterId(Settings):
     """``get``, ``start``, ``restart``, ``delete`` and ``permanent-delete``."""
@@ -66,8 +78,10 @@ class ClusterCreate(NewCluster):
     cluster_name: str = ""
 
 
-class ClusterEdit(ClusterCreate, ClusterId):
+class ClusterEdit(ClusterCreate):
     """``edit``."""
+
+    cluster_id: str
 
 
 class ClustersApi:
@@ -175,6 +189,6 @@ class ClustersApi:
 def _checked(request: ClusterCreate) -> dict[str, Any]:
     if not request.spark_version:
         raise invalid("Missing required field: spark_version")
-    settings = request.model_dump(mode="json", exclude_none=True, exclude={"cluster_id"})
+    settings = request.model_dump(mode="json", exclude_none=True, exclude=_NO_SETTINGS)
     fill_in_cluster(settings, "")
     return settings

@@ -127,10 +127,13 @@ def test_the_api(client: httpx.Client) -> None:
     assert found["num_workers"] == 1
     assert found["cluster_source"] == "API"
     assert get(client, "clusters/list") == {"clusters": [found]}
-    post(client, "clusters/edit", cluster_id=cluster_id, cluster_name="ours", **SETTINGS)
-    assert shown(client, cluster_id, "RUNNING")["cluster_name"] == "ours"
+    changed = {**found, "cluster_name": "ours", "node_type_id": "i3.xlarge"}
+    post(client, "clusters/edit", **changed)
+    assert shown(client, cluster_id, "RUNNING") == changed
     assert post(client, "clusters/delete", cluster_id=cluster_id) == {}
     found = shown(client, cluster_id, "TERMINATED")
+    post(client, "clusters/edit", **found)
+    assert get(client, "clusters/get", cluster_id=cluster_id) == found
     assert found["termination_reason"] == {"code": "USER_REQUEST", "type": "SUCCESS"}
     assert found["terminated_time"] >= found["start_time"]
     restarted = client.post("/api/2.1/clusters/restart", json={"cluster_id": cluster_id})
