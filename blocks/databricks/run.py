@@ -138,18 +138,23 @@ class DatabricksRun(JobRun[dict[str, str]]):
     def change_cluster(self, changes: ClusterChanges) -> None:
         """Change the saved job's clusters, for a repair that is to run on other machines.
 
-        The next :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
+        Nothing is sent if they are so already, or if it has none. The next
+        :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
 
         Raises:
             JobBusyError: Another run of the job is alive, whose repairs would be changed as well.
         """
         job_id = self.state.job_id
+        before = self.job_settings()
+        after = change_clusters(before, changes)
+        if after == before:
+            return
         if others := set(self._client.active_runs(job_id)) - {self.run_id}:
             raise JobBusyError(
                 f"The clusters of job {job_id} are left as they are: run {min(others)} of the same "
                 "job is alive."
             )
-        self._client.reset_job(job_id, change_clusters(self.job_settings(), changes))
+        self._client.reset_job(job_id, after)
 
     def watch(self, until: float = math.inf) -> Iterator[TaskAttempt]:
         """Yield every attempt whose outcome changed, until the run has ended.
