@@ -169,7 +169,8 @@ class DatabricksRun(JobRun[dict[str, str]]):
             ApiError: Databricks refused to show the run.
             UnreachableError: It could not be reached within the client's budget.
         """
-        began = changed = time.monotonic()
+        # Reckoned from look to look, so that a slow answer does not make looks rarer.
+        began = changed = looked = time.monotonic()
         polls = 0
         while True:
             fresh = changes(self._seen, self.state)
@@ -178,15 +179,15 @@ class DatabricksRun(JobRun[dict[str, str]]):
             left = until - time.time()
             if self.state.outcome.ended or left <= 0:
                 return
-            now = time.monotonic()
-            changed = now if fresh else changed
+            changed = looked if fresh else changed
             delay = poll_delay(
-                elapsed=now - began,
+                elapsed=looked - began,
                 polls=polls,
-                quiet=now - changed,
-                ends=expected_ends(self.state, self._earlier_timings(), now - self._started),
+                quiet=looked - changed,
+                ends=expected_ends(self.state, self._earlier_timings(), looked - self._started),
             )
-            self._sleep(min(delay, left))
+            self._sleep(max(0.0, min(looked + delay - time.monotonic(), left)))
+            looked = time.monotonic()
             self.refresh()
             polls += 1
 
