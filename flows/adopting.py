@@ -24,7 +24,10 @@ from flows.reports import report_link
 
 
 def start_or_adopt(
-    job: DatabricksJob, parameters: Mapping[str, str], usable: Callable[[RunState], bool]
+    job: DatabricksJob,
+    parameters: Mapping[str, str],
+    usable: Callable[[RunState], bool],
+    noted: Record | None,
 ) -> DatabricksRun:
     """Return the job run of this flow run, which another process of it may have started.
 
@@ -32,17 +35,14 @@ def start_or_adopt(
         job: The job.
         parameters: Values for its job parameters, if it has to be started.
         usable: Says of a job run that was started before whether what it has made is still there.
+        noted: What that process noted; None when there was none.
     """
     logger = get_run_logger()
     flow_run_id = UUID(runtime.flow_run.id)
-    record = read_record(flow_run_id)
-    before: int | None = None
-    if record is not None:
-        before = record.run_id
-        adopted = _adopt(job, before, usable)
-        if adopted is not None:
-            logger.info("Going on with Databricks run %d", before)
-            return adopted
+    before = noted.run_id if noted else None
+    if before is not None and (adopted := _adopt(job, before, usable)):
+        logger.info("Going on with Databricks run %d", before)
+        return adopted
     while True:
         # The token is the same for every process that gets here, so they all start the same run.
         run = job.trigger(parameters, f"prefect-{uuid5(flow_run_id, str(before))}")
@@ -53,11 +53,11 @@ def start_or_adopt(
         before = run.run_id
 
 
-def note(run: DatabricksRun, job: DatabricksJob) -> Record:
+def note(run: DatabricksRun, job: DatabricksJob, noted: Record | None) -> Record:
     """Note the job run in the flow run, and show where it is."""
     url = run.state.run_page_url
     get_run_logger().info("Databricks run %d: %s", run.run_id, url)
-    record = take_up(UUID(runtime.flow_run.id), run, str(job._block_document_name))
+    record = take_up(UUID(runtime.flow_run.id), run, str(job._block_document_name), noted)
     run.change_parameters(record.parameters)
     with unless_away("the link to the run"):
         report_link(run.state, job.job_name)

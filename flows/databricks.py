@@ -35,7 +35,7 @@ from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
 from flows.mirrors import Mirrors
 from flows.prefect_api import unless_away
-from flows.record import Record, note_answer
+from flows.record import Record, note_answer, read_record
 from flows.reports import report_failure, report_receipt, report_tasks
 
 
@@ -98,9 +98,10 @@ def run_job(
         DatabricksRunFailedError: The run ended without success.
         DatabricksError: The run could not be started, watched or repaired; it was cancelled.
     """
-    with start_or_adopt(job, parameters, usable) as run, Mirrors(after) as mirrors:
+    noted = read_record(UUID(runtime.flow_run.id))
+    with start_or_adopt(job, parameters, usable, noted) as run, Mirrors(after) as mirrors:
         with cancel_on_error(run):
-            record = note(run, job)
+            record = note(run, job, noted)
             failures = known_failures(run)
             with unless_away("what happened before"):
                 mirrors.catch_up(run.state, failures)

@@ -2,6 +2,10 @@
 
 The resource of both is ``databricks.run.<run id>``. Prefect adds the flow run and its deployment,
 and sends events from a thread that the process waits for before it ends.
+
+A flow run that is suspended until a person answers has no process, so nobody sends any of these
+when the answer does not come in time: Prefect's server fails the flow run, and emits its own
+``prefect.flow-run.Failed``.
 """
 
 from collections.abc import Iterable

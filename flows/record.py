@@ -113,9 +113,15 @@ def read_record(flow_run_id: UUID) -> Record | None:
         return record_of(client.read_flow_run(flow_run_id))
 
 
-def take_up(flow_run_id: UUID, run: DatabricksRun, job_block: str) -> Record:
-    """Note which job run a flow run has, and return the notes that count from now on."""
-    noted = read_record(flow_run_id)
+def take_up(flow_run_id: UUID, run: DatabricksRun, job_block: str, noted: Record | None) -> Record:
+    """Note which job run a flow run has, and return the notes that count from now on.
+
+    Args:
+        flow_run_id: The flow run.
+        run: Its job run.
+        job_block: Name of the Databricks Job block that speaks to the run's workspace.
+        noted: The notes so far, perhaps about another job run; None without any.
+    """
     if noted is not None and noted.run_id != run.run_id:
         noted = None
     failures = _failures_of(flow_run_id)

@@ -49,9 +49,10 @@ def repair_databricks_run(
     block: DatabricksJob = Connections(databricks_job=job).load_databricks_job()
     flow_run_id = UUID(runtime.flow_run.id)
     with block.attach(run_id) as run, Mirrors(()) as mirrors:
-        if read_record(flow_run_id) is None:
+        noted = read_record(flow_run_id)
+        if noted is None:
             _check_ended(run.state)
-        before = take_up(flow_run_id, run, job).budget.repairs
+        before = take_up(flow_run_id, run, job, noted).budget.repairs
         # A process of this flow run that was killed may have sent the repair already.
         plan = _plan(run.state, tasks) if run.state.repairs == before else None
         failures = known_failures(run)

@@ -2,8 +2,8 @@
 
 A run of seven minutes may cost 60 requests in all, and nobody knows before how long a run will be.
 Starting the first run of a job (upload, create, start) and reading its outputs takes up to sixteen
-of them; the other 44 are an allowance of polls. Most of it can be spent at once, which is enough to
-watch a run closely for its first minute, and the rest comes back one by one.
+of them; the other 44 are an allowance of looks. Most of them can be taken at any time, which is
+enough to watch a run closely for its first minute; the rest are spread over what comes then.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from statistics import median
 from blocks.databricks.state import RunState, TaskAttempt
 
 SHORTEST = 1.0
-LONGEST = 42.0
 # Half of it is the median lag and all of it the longest, with room for a slow answer.
-_ALERT = 1.55
+_ALERT = 1.65
 # While no end is near and the allowance permits it: a failure may come at any time.
 _CALM = 20.0
 # How long the end of a task is awaited closely: one without a history, and one that is overdue.
 _PATIENCE_SECONDS = 60.0
 _OVERDUE_SECONDS = 15.0
+# Looks that can be taken at any time: alert ones for a minute, and for what a start takes.
+_FREE_LOOKS = 38
+_SHORT_RUN_SECONDS = 60.0
+# The last of the allowance comes after the end of a run of seven minutes.
+_LONG_RUN_LOOKS = 44
 _LONG_RUN_SECONDS = 420.0
-# One of the 44 comes after the end.
-_BURST = 43 - _LONG_RUN_SECONDS / LONGEST
 # What a longer run may take on top, so that it is not watched less and less.
-_LATER_POLLS_PER_SECOND = 2 / 15
+_SECONDS_PER_LATER_LOOK = 7.5
 _RECENT = 10
 # A task that has waited for its compute is taken to work for at least this part of the wait.
 _WORK_PER_WAIT = 0.25
@@ -124,10 +126,10 @@ def poll_delay(
         ends: What :func:`expected_ends` predicts.
 
     Returns:
-        From ``SHORTEST`` to ``LONGEST``.
+        At least ``SHORTEST``.
     """
     wanted = min((_wanted(window, quiet) for window in ends), default=_wanted(None, quiet))
-    return min(LONGEST, max(SHORTEST, min(wanted, _CALM), _affordable(elapsed, polls)))
+    return max(SHORTEST, min(wanted, _CALM), _earliest(polls + 1) - elapsed)
 
 
 def _wanted(window: Window | None, quiet: float) -> float:
@@ -145,8 +147,11 @@ def _unforeseen(since: float, patience: float) -> float:
     return _ALERT * max(since / patience, 1.0) ** 2
 
 
-def _affordable(elapsed: float, polls: int) -> float:
-    """Seconds until the allowance has another poll."""
-    early, late = min(elapsed, _LONG_RUN_SECONDS), max(0.0, elapsed - _LONG_RUN_SECONDS)
-    left = _BURST + early / LONGEST + late * _LATER_POLLS_PER_SECOND - polls
-    return (1 - left) * LONGEST
+def _earliest(look: int) -> float:
+    """Return from when on the allowance has this look, in seconds since the watch began."""
+    if look <= _FREE_LOOKS:
+        return 0.0
+    if look > _LONG_RUN_LOOKS:
+        return _LONG_RUN_SECONDS + (look - _LONG_RUN_LOOKS) * _SECONDS_PER_LATER_LOOK
+    part = (look - _FREE_LOOKS) / (_LONG_RUN_LOOKS - _FREE_LOOKS)
+    return _SHORT_RUN_SECONDS + part * (_LONG_RUN_SECONDS - _SHORT_RUN_SECONDS)

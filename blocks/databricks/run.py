@@ -138,18 +138,23 @@ class DatabricksRun(JobRun[dict[str, str]]):
     def change_cluster(self, changes: ClusterChanges) -> None:
         """Change the saved job's clusters, for a repair that is to run on other machines.
 
-        The next :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
+        Nothing is sent if they are so already, or if it has none. The next
+        :meth:`DatabricksJob.trigger` puts the job back to what it is defined as.
 
         Raises:
             JobBusyError: Another run of the job is alive, whose repairs would be changed as well.
         """
         job_id = self.state.job_id
+        before = self.job_settings()
+        after = change_clusters(before, changes)
+        if after == before:
+            return
         if others := set(self._client.active_runs(job_id)) - {self.run_id}:
             raise JobBusyError(
                 f"The clusters of job {job_id} are left as they are: run {min(others)} of the same "
                 "job is alive."
             )
-        self._client.reset_job(job_id, change_clusters(self.job_settings(), changes))
+        self._client.reset_job(job_id, after)
 
     def watch(self, until: float = math.inf) -> Iterator[TaskAttempt]:
         """Yield every attempt whose outcome changed, until the run has ended.
@@ -164,7 +169,8 @@ class DatabricksRun(JobRun[dict[str, str]]):
             ApiError: Databricks refused to show the run.
             UnreachableError: It could not be reached within the client's budget.
         """
-        began = changed = time.monotonic()
+        # Reckoned from look to look, so that a slow answer does not make looks rarer.
+        began = changed = looked = time.monotonic()
         polls = 0
         while True:
             fresh = changes(self._seen, self.state)
@@ -173,15 +179,15 @@ class DatabricksRun(JobRun[dict[str, str]]):
             left = until - time.time()
             if self.state.outcome.ended or left <= 0:
                 return
-            now = time.monotonic()
-            changed = now if fresh else changed
+            changed = looked if fresh else changed
             delay = poll_delay(
-                elapsed=now - began,
+                elapsed=looked - began,
                 polls=polls,
-                quiet=now - changed,
-                ends=expected_ends(self.state, self._earlier_timings(), now - self._started),
+                quiet=looked - changed,
+                ends=expected_ends(self.state, self._earlier_timings(), looked - self._started),
             )
-            self._sleep(min(delay, left))
+            self._sleep(max(0.0, min(looked + delay - time.monotonic(), left)))
+            looked = time.monotonic()
             self.refresh()
             polls += 1
 

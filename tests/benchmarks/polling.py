@@ -1,6 +1,6 @@
 """How often a run is polled, and how late the ends of its tasks are noticed.
 
-Run it with ``python -m tests.benchmarks.polling``; it takes some fifteen minutes. First come short
+Run it with ``python -m tests.benchmarks.polling``; it takes some thirty minutes. First come short
 runs in real time on one local workspace, each started and awaited in turn by the flow of
 ``prefect-databricks`` and by the waiter of ``databricks-sdk``, both with their defaults, and by
 this project. Then come runs of all lengths on a simulated clock, of this project's poller alone.
@@ -11,7 +11,7 @@ from statistics import median, quantiles
 from tests.benchmarks.real_runs import compare
 from tests.benchmarks.simulated_runs import measure
 
-REAL_LENGTHS = [5, 15, 30]
+REAL_LENGTHS = [5, 15, 30, 60]
 LENGTHS = [5, 15, 30, 60, 120, 300, 420, 900, 1800, 3600]
 QUEUE_SECONDS = 300
 

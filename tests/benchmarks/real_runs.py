@@ -29,8 +29,9 @@ from flows.databricks import run_job
 
 ROUNDS = 3
 NOTEBOOK = """# Databricks notebook source
-import time
-time.sleep({seconds})
+import random, time
+# Equal runs would all end at the same moment between two looks.
+time.sleep({seconds} * random.uniform(0.8, 1))
 dbutils.notebook.exit("slept")
 """
 # Parts of a job's length, which its notebooks sleep for, one after the other.
@@ -42,7 +43,7 @@ class Measured:
     """What it takes to wait for runs of one job.
 
     Attributes:
-        length: Of a run, in seconds; its start-up comes on top.
+        length: Of the longest run, in seconds; its start-up comes on top.
         contender: Who waited.
         requests: To Databricks, for one run, from its start to its outputs (median).
         prefect_task_runs: For one run (median).

@@ -91,20 +91,18 @@ def random_job(length: float, queue: float, chance: random.Random) -> Job:
 
 def watch(job: Job, earlier: Mapping[str, Sequence[Timing]]) -> tuple[int, list[float]]:
     """Watch a run to its end; return the number of polls and the lag of each task's end."""
-    now = ANSWER_SECONDS
-    seen = job.at(now)
-    changed, polls, lags = now, 1, []
+    seen = job.at(0)
+    looked, changed, polls, lags = 0.0, 0.0, 0, list[float]()
     while not seen.outcome.ended:
-        ends = expected_ends(seen, earlier, now)
-        now += poll_delay(elapsed=now, polls=polls, quiet=now - changed, ends=ends)
-        fresh = job.at(now)
-        now += ANSWER_SECONDS
+        ends = expected_ends(seen, earlier, looked)
+        looked += poll_delay(elapsed=looked, polls=polls, quiet=looked - changed, ends=ends)
+        fresh = job.at(looked)
         polls += 1
         for before, after in zip(seen.attempts, fresh.attempts, strict=True):
             if before.outcome is not after.outcome:
-                changed = now
+                changed = looked
             if after.outcome.ended and not before.outcome.ended:
-                lags.append(now - job.ends[after.task_key])
+                lags.append(looked + ANSWER_SECONDS - job.ends[after.task_key])
         seen = fresh
     return polls, lags
 

@@ -16,10 +16,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 from prefect.events import Event
 from prefect.events.filters import (
+    EventAnyResourceFilter,
     EventFilter,
     EventNameFilter,
     EventOrder,
-    EventRelatedFilter,
 )
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_databricks import DatabricksCredentials
@@ -213,11 +213,11 @@ def task_runs(flow_run_id: UUID) -> list[TaskRun]:
 
 
 def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
-    """Return what a flow run emitted, oldest first, once that many events have arrived."""
+    """Return the events of a flow run, oldest first, once that many have arrived."""
     deadline = time.monotonic() + 20
     wanted = EventFilter(
         event=EventNameFilter(prefix=[prefix]),
-        related=EventRelatedFilter(id=[f"prefect.flow-run.{flow_run_id}"]),
+        any_resource=EventAnyResourceFilter(id=[f"prefect.flow-run.{flow_run_id}"]),
         order=EventOrder.ASC,
     )
     with get_client(sync_client=True) as client:

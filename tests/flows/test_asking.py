@@ -20,6 +20,7 @@ from blocks.local.workspace.testing import RunningWorkspace
 from flows.asking import describe_failures, plan_decision
 from flows.connections import Connections
 from flows.renewable_analysis import Analysis, renewable_analysis
+from tests.flows.conftest import events
 from tests.flows.processes import (
     attempts,
     create,
@@ -156,23 +157,39 @@ def test_the_question_survives_a_process_that_was_killed(
     assert repair.body["job_parameters"]["country"] == "Norway"
 
 
+def deployed(connections: Connections, output: Path, **policy: object) -> UUID:
+    """Create a flow run of a deployment that asks at once."""
+    repair = {"max_repairs": 0, "when_exhausted": "ask", **policy}
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(
+            client.create_flow(renewable_analysis), f"asking {uuid4()}"
+        )
+        return client.create_flow_run_from_deployment(
+            deployment, parameters=parameters_for(connections, output, repair)
+        ).id
+
+
+@pytest.mark.slow
+def test_the_run_of_a_deployment_that_nobody_answers_fails_and_prefect_tells(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    flow_run_id = deployed(connections, tmp_path, answer_within_minutes=0.1)
+    start(flow_run_id).wait(300)
+    wait_until(lambda: state_of(flow_run_id).is_failed())
+    assert state_of(flow_run_id).message == "The flow was paused and never resumed."
+    (event,) = events(flow_run_id, "prefect.flow-run.Failed", 1)
+    assert "renewable-analysis" in {each.name for each in event.related if each.role == "flow"}
+
+
 @pytest.mark.slow
 def test_the_run_of_a_deployment_waits_for_the_answer_without_a_process(
     faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = on_faulty()
     faulty.faults.add("exception", task="transform_data", error="ValueError: boom", times=2)
-    with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(
-            client.create_flow(renewable_analysis), f"asking {uuid4()}"
-        )
-        flow_run_id = client.create_flow_run_from_deployment(
-            deployment,
-            parameters=parameters_for(
-                connections, tmp_path, {"max_repairs": 0, "when_exhausted": "ask"}
-            ),
-        ).id
-
+    flow_run_id = deployed(connections, tmp_path)
     for asked in (1, 2):
         # The process has ended by itself, and no run is alive.
         start(flow_run_id).wait(300)

@@ -89,7 +89,7 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     foreign = job.trigger({"country": "x"})
     # Of a flow run that is over, but a person's flow run repairs it.
     repaired = job.trigger(RunFolders("x", run_key(repaired_of.id)).job_parameters(bucket))
-    take_up(alive.id, repaired, "sleeping")
+    take_up(alive.id, repaired, "sleeping", noted=None)
 
     swept = sweep(connections=mine, grace_minutes=0)
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from blocks.databricks import Outcome, RunState, Status, TaskAttempt
 from blocks.databricks.polling import (
-    LONGEST,
     SHORTEST,
     Timing,
     Window,
@@ -19,6 +18,9 @@ from blocks.databricks.polling import (
 )
 from tests.benchmarks.simulated_runs import Job, measure
 
+# A seven-minute run's, without the first one, which is counted with the requests that start it.
+MOST_LOOKS = 44
+
 times = st.floats(-10_000, 10_000)
 windows = st.lists(
     st.none() | st.builds(lambda a, b: Window(min(a, b), max(a, b)), times, times), max_size=4
@@ -26,11 +28,11 @@ windows = st.lists(
 
 
 @given(st.floats(0, 1e6), st.integers(0, 10_000), st.floats(0, 1e6), windows)
-def test_a_delay_is_never_too_short_nor_too_long(
+def test_a_delay_is_never_too_short(
     elapsed: float, polls: int, quiet: float, ends: list[Window | None]
 ) -> None:
     delay = poll_delay(elapsed=elapsed, polls=polls, quiet=quiet, ends=ends)
-    assert SHORTEST <= delay <= LONGEST
+    assert delay >= SHORTEST
 
 
 @given(
@@ -46,7 +48,7 @@ def test_seven_minutes_never_take_more_than_44_polls(
         quiet, ends = course[polls % len(course)]
         elapsed += answer + poll_delay(elapsed=elapsed, polls=polls, quiet=quiet, ends=ends)
         polls += 1
-    assert polls <= 44
+    assert polls <= MOST_LOOKS
 
 
 def test_even_a_run_that_changes_all_the_time_is_polled_no_more() -> None:
@@ -54,11 +56,7 @@ def test_even_a_run_that_changes_all_the_time_is_polled_no_more() -> None:
     while elapsed < 420:
         elapsed += poll_delay(elapsed=elapsed, polls=polls, quiet=0)
         polls += 1
-    assert polls <= 44
-
-
-# The first look is counted with the requests that start a run.
-MOST_LOOKS = 45
+    assert polls <= MOST_LOOKS
 
 
 @pytest.mark.parametrize("length", [5, 15, 60, 300, 420])
@@ -94,8 +92,10 @@ def test_a_long_stretch_is_left_in_peace() -> None:
 
 
 def test_a_spent_allowance_comes_back() -> None:
-    assert poll_delay(elapsed=60, polls=50, quiet=0) == LONGEST
-    assert poll_delay(elapsed=3600, polls=300, quiet=0) < 2
+    assert poll_delay(elapsed=60, polls=38, quiet=0) == 60
+    assert poll_delay(elapsed=120, polls=38, quiet=0) < 2
+    assert poll_delay(elapsed=3600, polls=460, quiet=0) < 2
+    assert poll_delay(elapsed=3600, polls=470, quiet=0) == 22.5
 
 
 JOB = Job(startup=60, join=100, transform=40)

@@ -10,6 +10,7 @@ from prefect_databricks import DatabricksCredentials
 
 from blocks.databricks import (
     ApiError,
+    ClusterChanges,
     DatabricksJob,
     DatabricksRun,
     JobBusyError,
@@ -135,19 +136,27 @@ def test_a_lost_answer_never_repairs_twice(
         assert run.state.repairs == 1
 
 
-@pytest.mark.parametrize("reads", [1, 5, 20])
+@pytest.mark.slow
 def test_stale_reads_after_a_repair_are_no_verdict(
-    reads: int, make_job: MakeJob, workspace: RunningWorkspace
+    make_job: MakeJob, workspace: RunningWorkspace
 ) -> None:
-    workspace.faults.add("exception", task="second")
-    workspace.faults.add("stale_reads", times=reads)
+    """One run with 21 repairs, each of which is hidden for one more read than the one before."""
+    workspace.faults.add("exception", task="second", times=21)
     with make_job().trigger() as run:
         run._sleep = lambda seconds: None
         run.wait_for_completion()
-        run.repair(["second"], None)
-        run.wait_for_completion()
+        repair_id = None
+        for reads in range(21):
+            if reads:
+                workspace.faults.add("stale_reads", times=reads)
+            repair_id = run.repair(["second"], repair_id)
+            seen = list(run.watch())
+            assert {each.attempt_number for each in seen} == {reads + 1}
         assert run.state.outcome is Outcome.SUCCEEDED
-    assert len(workspace.journal("POST jobs/runs/repair")) == 1
+        assert run.state.repairs == 21
+    assert len(workspace.journal("POST jobs/runs/repair")) == 21
+    struck = [each for each in workspace.journal("GET jobs/runs/get") if each.fault]
+    assert len(struck) == sum(range(21))
 
 
 def test_a_lost_answer_never_makes_a_second_job(
@@ -214,6 +223,18 @@ def test_a_job_is_never_reset_under_a_live_run(make_job: MakeJob) -> None:
         with pytest.raises(JobBusyError, match=str(run.run_id)):
             make_job().trigger()
         run.cancel()
+
+
+def test_only_a_change_of_the_cluster_is_sent(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    with make_job().trigger() as run:
+        run.cancel()
+        for node_type in ("i3.xlarge", "i3.4xlarge", "i3.4xlarge"):
+            run.change_cluster(ClusterChanges(node_type_id=node_type))
+    (reset,) = workspace.journal("POST jobs/reset")
+    (cluster,) = reset.body["new_settings"]["job_clusters"]
+    assert cluster["new_cluster"]["node_type_id"] == "i3.4xlarge"
 
 
 def test_an_edit_of_the_job_shows(make_job: MakeJob, workspace: RunningWorkspace) -> None:
