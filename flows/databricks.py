@@ -50,9 +50,10 @@ class DatabricksRunFailedError(DatabricksError):
         causes = "; ".join(
             f"{failure.attempt.task_key} failed: {failure.error}" for failure in failures
         )
+        again = " again" if state.repairs else ""
         super().__init__(
-            f"Databricks run {state.run_id} ended as {state.outcome.value} and was not repaired: "
-            f"{reason}. {causes or state.status.message} — {state.run_page_url}"
+            f"Databricks run {state.run_id} ended as {state.outcome.value} and was not repaired"
+            f"{again}: {reason}. {causes or state.status.message} — {state.run_page_url}"
         )
         self.state = state
 
