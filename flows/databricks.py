@@ -251,8 +251,10 @@ def _ask(
 
 def _announce(run: DatabricksRun, plan: RepairPlan) -> None:
     logger = get_run_logger()
-    why = "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items())
-    logger.warning("Repairing run %d: %s (%s)", run.run_id, ", ".join(plan.task_keys), why)
+    what = ", ".join(plan.task_keys)
+    if why := "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items()):
+        what += f" ({why})"
+    logger.warning("Repairing run %d: %s", run.run_id, what)
     if plan.delay_seconds:
         logger.info("Waiting %.0f s before the repair", plan.delay_seconds)
 
