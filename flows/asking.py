@@ -91,7 +91,7 @@ def _wait_for_answer(
     help_text = Decision.model_fields["tasks"].description
     tasks = Field(default=list(state.unsuccessful), description=help_text)
     form = Decision.with_initial_data(description=text, tasks=tasks)
-    get_run_logger().warning("What to repair is asked for: choose Resume in this page's menu (⋮)")
+    get_run_logger().warning("Waiting for a decision: Resume, in the menu (⋮) of this flow run")
     # Prefect takes a key that it has seen for a question that was answered, although the process
     # that asked it may have died before anybody could.
     key = f"{question}-{uuid4().hex}"

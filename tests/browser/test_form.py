@@ -143,6 +143,11 @@ def test_a_bad_value_is_refused_before_anything_runs(form: Form) -> None:
     expect(page.get_by_text("does not match")).to_be_visible()
 
     name.fill("Norway")
+    page.get_by_role("button", name="Add item").click()
+    page.get_by_role("textbox").nth(2).fill("")
+    form.submit()
+    expect(page.get_by_text("'' does not match")).to_be_visible()
+    page.get_by_role("textbox").nth(2).fill("source.csv")
     form.field("Max Repairs").fill("-1")
     form.submit()
     assert form.field("Max Repairs").evaluate("field => field.validationMessage")

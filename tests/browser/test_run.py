@@ -176,7 +176,7 @@ def test_a_person_repairs_by_an_answer_and_by_a_retry(
     wait_for_state(page, "Paused|Suspended")
     page.get_by_label("log sort order").click()
     page.get_by_role("option", name="Newest to oldest").click()
-    expect(page.get_by_text("choose Resume in this page's menu")).to_be_visible()
+    expect(page.get_by_text("Waiting for a decision: Resume")).to_be_visible()
     assert served.calls("POST jobs/runs/repair") == 2
     form = choose_action(page, "Resume")
     expect(form).to_contain_text(f"It is not repaired again unasked: {REASON}.")
