@@ -22,10 +22,12 @@ class Decision(RunInput):
 
     tasks: list[str] = Field(
         default=[],
-        description="Tasks to run again, with those that wait for them. None: do not repair.",
+        description=(
+            "Run again, with those that wait for them. Remove all, and the flow run fails instead."
+        ),
     )
     parameters: dict[str, str] = Field(
-        default={}, description="Job parameters to change for this repair."
+        default={}, description="Job parameters to change for this repair, as JSON."
     )
     note: str = Field(default="", description="Why; it goes into the log.")
 
@@ -85,7 +87,11 @@ def _answer(question: str) -> Decision | None:
 def _wait_for_answer(
     question: str, state: RunState, text: str, timeout_seconds: int
 ) -> Decision | None:
-    form = Decision.with_initial_data(description=text, tasks=list(state.unsuccessful))
+    # Prefect drops a field's help when it gets a plain value for it.
+    help_text = Decision.model_fields["tasks"].description
+    tasks = Field(default=list(state.unsuccessful), description=help_text)
+    form = Decision.with_initial_data(description=text, tasks=tasks)
+    get_run_logger().warning("Waiting for a decision: Resume, in the menu (⋮) of this flow run")
     # Prefect takes a key that it has seen for a question that was answered, although the process
     # that asked it may have died before anybody could.
     key = f"{question}-{uuid4().hex}"
@@ -104,7 +110,10 @@ def describe_failures(state: RunState, reason: str, errors: Mapping[int, str]) -
         for key, attempt in sorted(state.current.items())
         if key in state.unsuccessful
     ]
-    head = f"Databricks run [{state.run_id}]({state.run_page_url}) failed; not repaired: {reason}."
+    head = (
+        f"Databricks run [{state.run_id}]({state.run_page_url}) failed. "
+        f"It is not repaired{' again' if state.repairs else ''} unasked: {reason}."
+    )
     return "\n".join([head, "", "| task | ended as | error |", "|---|---|---|", *rows])
 
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,8 +32,13 @@ PREFECT = (sys.executable, "-m", "prefect")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     try:
+        if options.embedded:
+            from blocks.local.installed import check_installed
+
+            check_installed(shlex.join(["renewables", *arguments]))
         status: int = options.command(options)
     except KeyboardInterrupt:
         _say("Interrupted.")
@@ -51,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the whole pipeline once, on this machine")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, embedded=True)
     run.add_argument("--country", required=True, help="country or region, as the sources spell it")
     run.add_argument(
         "--source",
@@ -71,19 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     up = commands.add_parser("up", help="serve everything: Prefect UI, deployments, a worker")
-    up.set_defaults(command=_up)
+    up.set_defaults(command=_up, embedded=True)
     up.add_argument(
         "--prefect-api", metavar="URL", help="use a running Prefect server instead of one of ours"
     )
 
     workspace = commands.add_parser("workspace", help="start the local Databricks workspace alone")
-    workspace.set_defaults(command=serve_with)
+    workspace.set_defaults(command=serve_with, embedded=True)
     add_arguments(workspace, STATE_DIR / "workspace")
 
     blocks = commands.add_parser(
         "blocks", help="create or update the block documents from the environment and .env"
     )
-    blocks.set_defaults(command=_blocks)
+    blocks.set_defaults(command=_blocks, embedded=False)
     return parser
 
 
@@ -197,7 +203,8 @@ def _up(options: argparse.Namespace) -> int:
             kept([*PREFECT, "worker", "start", "--pool", WORK_POOL], stop_signal=signal.SIGINT),
             log=STATE_DIR / "logs" / "worker.log",
             folder=PROJECT,
-            environment=os.environ,
+            # Who has just submitted the form is watching, and a question costs little here.
+            environment={**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"},
         )
         _deploy()
         progress.say("Deployments are up to date")

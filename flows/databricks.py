@@ -50,9 +50,10 @@ class DatabricksRunFailedError(DatabricksError):
         causes = "; ".join(
             f"{failure.attempt.task_key} failed: {failure.error}" for failure in failures
         )
+        again = " again" if state.repairs else ""
         super().__init__(
-            f"Databricks run {state.run_id} ended as {state.outcome.value} and was not repaired: "
-            f"{reason}. {causes or state.status.message} — {state.run_page_url}"
+            f"Databricks run {state.run_id} ended as {state.outcome.value} and was not repaired"
+            f"{again}: {reason}. {causes or state.status.message} — {state.run_page_url}"
         )
         self.state = state
 
@@ -251,8 +252,10 @@ def _ask(
 
 def _announce(run: DatabricksRun, plan: RepairPlan) -> None:
     logger = get_run_logger()
-    why = "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items())
-    logger.warning("Repairing run %d: %s (%s)", run.run_id, ", ".join(plan.task_keys), why)
+    what = ", ".join(plan.task_keys)
+    if why := "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items()):
+        what += f" ({why})"
+    logger.warning("Repairing run %d: %s", run.run_id, what)
     if plan.delay_seconds:
         logger.info("Waiting %.0f s before the repair", plan.delay_seconds)
 

@@ -199,19 +199,31 @@ def _exhausted(
     budgets: Collection[FailureClass],
 ) -> str:
     if spent.repairs >= policy.max_repairs:
-        return f"max_repairs is {policy.max_repairs}"
+        return _no_more("max_repairs", spent.repairs)
     for key in failed:
-        if spent.tasks.get(key, 0) >= policy.task_repairs:
-            return f"task_repairs is {policy.task_repairs}, and {key} has had them"
+        if (repairs := spent.tasks.get(key, 0)) >= policy.task_repairs:
+            return _no_more("task_repairs", repairs, f" after failures of {key}")
     limits = {
-        FailureClass.USER_CODE: ("user_code_repairs", policy.user_code_repairs),
-        FailureClass.INFRASTRUCTURE: ("infrastructure_repairs", policy.infrastructure_repairs),
+        FailureClass.USER_CODE: ("user_code_repairs", policy.user_code_repairs, "a notebook"),
+        FailureClass.INFRASTRUCTURE: (
+            "infrastructure_repairs",
+            policy.infrastructure_repairs,
+            "the infrastructure",
+        ),
     }
     for budget in sorted(budgets):
-        name, limit = limits[budget]
-        if spent.classes.get(budget, 0) >= limit:
-            return f"{name} is {limit}"
+        name, limit, what = limits[budget]
+        if (repairs := spent.classes.get(budget, 0)) >= limit:
+            return _no_more(name, repairs, f" after failures of {what}")
     return ""
+
+
+def _no_more(setting: str, repairs: int, after: str = "") -> str:
+    """Say that a budget is spent, what on, and which setting would change that."""
+    if not repairs:
+        return f"{setting} allows no repair{after}"
+    tried = "1 repair" if repairs == 1 else f"{repairs} repairs"
+    return f"{tried}{after} did not help, and {setting} allows no more"
 
 
 def _delay(

@@ -66,6 +66,7 @@ def submit_form(page: Page, served: Served) -> FlowRun:
     page.get_by_role("button", name="Submit").click()
     page.get_by_role("link", name="View run").click()
     page.wait_for_url("**/runs/flow-run/*")
+    page.get_by_role("tab", name="Logs").wait_for()  # the page before shows states of runs, too
     found = re.search(r"(.*/flow-run/([0-9a-f-]{36}))", page.url)
     assert found
     return FlowRun(id=found[2], url=found[1], api=f"{served.url}/api")

@@ -1,24 +1,21 @@
 """The run form of the deployment ``country``, as a person fills it in in the Prefect UI."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.flows.conftest import PROJECT, prefect_api
+from flows.cli import WORK_POOL
+from tests.browser.served import Served
 
-__all__ = ["prefect_api"]
 pytestmark = pytest.mark.slow
 
 PARAMETERS = ("Country", "Sources", "Output folder", "Keep temporary data", "Repair", "Connections")
@@ -53,35 +50,41 @@ class Form:
         return run
 
     def runs(self) -> list[FlowRun]:
-        chosen = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment.id]))
-        return self.client.read_flow_runs(deployment_filter=chosen)
+        return runs_of(self.deployment, self.client)
+
+
+def runs_of(deployment: DeploymentResponse, client: SyncPrefectClient) -> list[FlowRun]:
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    return client.read_flow_runs(deployment_filter=chosen)
 
 
 @pytest.fixture(scope="module")
-def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
+def client(served: Served) -> Iterator[SyncPrefectClient]:
+    with (
+        temporary_settings({PREFECT_API_URL: f"{served.url}/api"}),
+        get_client(sync_client=True) as client,
+    ):
         yield client
 
 
 @pytest.fixture(scope="module")
-def deployment(client: SyncPrefectClient, prefect_api: str) -> Iterator[DeploymentResponse]:
-    """The deployment, for a work pool that nobody works on: its runs stay as they were made."""
-    pool = f"form-{uuid4()}"
-    client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-    command = ["prefect", "--no-prompt", "deploy", "--name", "country", "--pool", pool]
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api}
-    subprocess.run([sys.executable, "-m", *command], cwd=PROJECT, env=environment, check=True)
+def deployment(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
+    """The deployment, while its work pool is paused: its runs stay as they were made."""
+    client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=True))
     deployed = client.read_deployment_by_name("renewable-analysis/country")
     yield deployed
-    client.delete_deployment(deployed.id)
+    for run in runs_of(deployed, client):
+        client.delete_flow_run(run.id)
+    client.update_work_pool(WORK_POOL, WorkPoolUpdate(is_paused=False))
 
 
 @pytest.fixture
-def form(page: Page, client: SyncPrefectClient, deployment: DeploymentResponse) -> Form:
+def form(
+    page: Page, served: Served, client: SyncPrefectClient, deployment: DeploymentResponse
+) -> Form:
     """The form, as it is when it is opened."""
     page.set_default_timeout(60_000)
-    ui = str(client.api_url).rstrip("/").removesuffix("/api")
-    page.goto(f"{ui}/v2/deployments/deployment/{deployment.id}/run")
+    page.goto(f"{served.url}/v2/deployments/deployment/{deployment.id}/run")
     expect(page.get_by_role("tab", name="Choose")).to_be_visible(timeout=60_000)
     return Form(page, client, deployment)
 
@@ -140,6 +143,10 @@ def test_a_bad_value_is_refused_before_anything_runs(form: Form) -> None:
     expect(page.get_by_text("does not match")).to_be_visible()
 
     name.fill("Norway")
+    page.get_by_role("button", name="Add item").click()
+    form.submit()
+    expect(page.get_by_text("None is not of type 'string'")).to_be_visible()
+    page.get_by_role("textbox").nth(2).fill("source.csv")
     form.field("Max Repairs").fill("-1")
     form.submit()
     assert form.field("Max Repairs").evaluate("field => field.validationMessage")

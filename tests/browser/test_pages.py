@@ -11,8 +11,6 @@ from tests.browser.stage import Stage
 
 pytestmark = pytest.mark.slow
 
-PHONE = {"width": 390, "height": 844}
-
 
 def top(locator: Locator) -> float:
     box = locator.first.bounding_box()

@@ -70,9 +70,10 @@ def test_what_was_chosen_is_repaired_with_what_waits_for_it(
 
 
 def test_the_question_says_what_failed_and_why() -> None:
-    text = describe_failures(failed_run(), "max_repairs is 1", {2: "ValueError: a | b"})
+    reason = "max_repairs allows no repair"
+    text = describe_failures(failed_run(), reason, {2: "ValueError: a | b"})
     assert "https://host/run/7" in text
-    assert "max_repairs is 1" in text
+    assert f"It is not repaired unasked: {reason}." in text
     assert "| b | failed | ValueError: a \\| b |" in text
     assert "| a |" not in text
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from blocks.local.stack import StackDetails, embedded_stack
-from flows.cli import main
+from flows.cli import PROJECT, main
 
 RENEWABLES = (sys.executable, "-m", "flows.cli")
 
@@ -200,3 +201,24 @@ def test_missing_settings_are_named(
     assert "DATABRICKS_HOST, RENEWABLES_BUCKET" in said
     assert ".env.example" in said
     assert "hidden-word" not in said
+
+
+@pytest.mark.parametrize("command", ["run --country Norway", "up", "workspace"])
+def test_without_the_embedded_stack_one_sentence_says_what_to_type(
+    command: str, tmp_path: Path
+) -> None:
+    for installed in Path(sysconfig.get_path("purelib")).iterdir():
+        if not installed.name.startswith(("pysail", "trustme")):
+            (tmp_path / installed.name).symlink_to(installed)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "flows.cli", *command.split()],
+        env={"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: The embedded stack is not installed; missing are pysail, trustme. In the project's "
+        f"folder, this installs them and goes on: uv run renewables {command}\n"
+    )

@@ -104,7 +104,7 @@ def test_the_workflow_deploys_exactly_its_commit(
     install, *others = steps
     assert "uv sync" in install  # the environment of the tests stands for what this makes
     bash(
-        "\n".join([f"{pool} --overwrite", *others]),
+        "\n".join([pool, *others]),
         runner,
         {
             **environment,

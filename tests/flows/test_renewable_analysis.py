@@ -225,6 +225,8 @@ def test_what_a_repair_needs_stays_after_a_failure(
     assert state.is_failed()
     error = state.result(raise_on_failure=False)
     assert isinstance(error, DatabricksRunFailedError)
+    reason = "1 repair did not help, and max_repairs allows no more"
+    assert f"ended as failed and was not repaired again: {reason}. " in str(error)
     assert "transform_data failed: RuntimeError: made to fail, 8 to go" in str(error)
     assert error.state.run_page_url in str(error)
     assert error.state.repairs == 1
@@ -236,7 +238,7 @@ def test_what_a_repair_needs_stays_after_a_failure(
     assert event.resource.id == f"databricks.run.{error.state.run_id}"
     assert str(event.resource.name).endswith(f": run {error.state.run_id}")
     assert event.payload["outcome"] == "failed"
-    assert event.payload["reason"] == "max_repairs is 1"
+    assert event.payload["reason"] == reason
     assert event.payload["failed_tasks"] == [
         {
             "task_key": "transform_data",

@@ -134,7 +134,7 @@ def test_a_restart_grants_nothing_and_a_retry_by_a_person_does(
     start(flow_run_id).wait(300)
     failed = state_of(flow_run_id)
     assert failed.is_failed()
-    assert "max_repairs is 1" in str(failed.message)
+    assert "1 repair did not help, and max_repairs allows no more" in str(failed.message)
     (run,) = runs_of(faulty, connections)
     assert attempts(run) == ONE_REPAIR
 

@@ -58,13 +58,22 @@ def test_the_repair_before_is_quoted() -> None:
 
 
 def test_by_default_a_notebook_gets_one_repair_and_the_infrastructure_more() -> None:
-    assert refused(Story({"a": RAISED}).repaired({"a": RAISED}).state).exhausted
-    assert refused(Story({"a": STRANGE}).repaired({"a": STRANGE}).state).exhausted
+    once_more = NoRepair(
+        "1 repair after failures of a notebook did not help, and user_code_repairs allows no more",
+        exhausted=True,
+    )
+    assert refused(Story({"a": RAISED}).repaired({"a": RAISED}).state) == once_more
+    assert refused(Story({"a": STRANGE}).repaired({"a": STRANGE}).state) == once_more
     story = Story({"a": CLOUD})
     for _ in range(3):
         assert planned(story.state).delay_seconds > 0
         story.repaired({"a": CLOUD})
     assert refused(story.state).exhausted
+    assert refused(story.state, RepairPolicy(task_repairs=9)) == NoRepair(
+        "3 repairs after failures of the infrastructure did not help, and infrastructure_repairs "
+        "allows no more",
+        exhausted=True,
+    )
 
 
 @pytest.mark.parametrize("status", [RAISED, CLOUD, STRANGE])
@@ -74,8 +83,12 @@ def test_max_repairs_alone_is_the_number_of_repairs(status: Status) -> None:
     for _ in range(5):
         planned(story.state, policy)
         story.repaired({"a": status})
-    assert refused(story.state, policy) == NoRepair("max_repairs is 5", exhausted=True)
-    assert refused(Story({"a": status}).state, RepairPolicy(max_repairs=0)).exhausted
+    assert refused(story.state, policy) == NoRepair(
+        "5 repairs did not help, and max_repairs allows no more", exhausted=True
+    )
+    assert refused(Story({"a": status}).state, RepairPolicy(max_repairs=0)) == NoRepair(
+        "max_repairs allows no repair", exhausted=True
+    )
 
 
 def test_a_task_that_failed_after_another_has_a_budget_of_its_own() -> None:
@@ -85,7 +98,7 @@ def test_a_task_that_failed_after_another_has_a_budget_of_its_own() -> None:
     story = Story({"a": RAISED, "b": VICTIM}).repaired({"a": OK, "b": RAISED})
     assert planned(story.state, policy).task_keys == ("b",)
     assert refused(story.repaired({"b": CLOUD}).state, policy) == NoRepair(
-        "task_repairs is 1, and b has had them", exhausted=True
+        "1 repair after failures of b did not help, and task_repairs allows no more", exhausted=True
     )
 
 
