@@ -367,7 +367,7 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost", ["the job", "one folder"])
+@pytest.mark.parametrize("lost", ["the job", "one folder", "one file"])
 def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     lost: str,
     failing: Callable[..., Connections],
@@ -388,6 +388,13 @@ def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     if lost == "the job":
         body = {"job_id": error.state.job_id}
         workspace_client.post("2.2/jobs/delete", json=body).raise_for_status()
+    elif lost == "one file":
+        # As a clean-up leaves it that is killed in between.
+        bucket = connections.load_bucket()
+        name = objects_of(first, connections)[0]
+        assert name.startswith("country_subset/")
+        client = bucket.credentials.get_client("s3")
+        client.delete_object(Bucket=bucket.bucket_name, Key=name)
     else:
         folders = {key.rpartition("/")[0] for key in objects_of(first, connections)}
         joined = [folder for folder in folders if folder.startswith("joined_data")]
