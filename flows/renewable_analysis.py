@@ -52,6 +52,7 @@ class Analysis:
     name="renewable-analysis",
     flow_run_name="{country}",
     on_completion=[remove_temporary_data],
+    on_failure=[cancel_job_run],
     on_cancellation=[cancel_job_run, remove_temporary_data],
 )
 def renewable_analysis(
