@@ -1,5 +1,6 @@
 """A flow process that is killed anywhere and started again: one job run, the right result."""
 
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -162,6 +163,29 @@ def test_two_processes_of_one_flow_run_share_one_job_run(
     (run,) = runs_of(faulty, connections)
     assert attempts(run) == ONE_REPAIR
     assert run["state"]["result_state"] == "SUCCESS"
+
+
+def test_one_that_is_stopped_while_it_starts_the_job_run_waits_for_its_end(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("delay", endpoint="POST jobs/run-now", when="after", seconds=4)
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: bool(arrived(faulty, "POST jobs/run-now")))
+    first.send_signal(signal.SIGTERM)
+    first.wait(300)
+    (run,) = runs_of(faulty, connections)
+    assert run["state"]["result_state"] == "CANCELED"
+    cancel = faulty.journal("POST jobs/runs/cancel")[-1]
+    assert [each for each in faulty.journal("GET jobs/runs/get") if each.time >= cancel.time]
+
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    check_result(tmp_path)
+    afresh, cancelled = runs_of(faulty, connections)
+    assert afresh["state"]["result_state"] == "SUCCESS"
+    assert cancelled["run_id"] == run["run_id"]
 
 
 def test_one_that_fails_before_it_goes_on_leaves_nothing_alive(
