@@ -96,8 +96,13 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         return
     job = DatabricksJob.load(record.job_block)
     assert isinstance(job, DatabricksJob)  # noqa: S101  # load() is typed for async code, too
-    with job.attach(record.run_id) as job_run:
-        job_run.cancel()
+    try:
+        with job.attach(record.run_id) as job_run:
+            job_run.cancel()
+    except ApiError as error:
+        # What was deleted is not alive.
+        if not error.missing:
+            raise
 
 
 def _adopt(

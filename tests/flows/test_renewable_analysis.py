@@ -20,6 +20,7 @@ from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import RepairPolicy, RunState
+from flows.adopting import cancel_job_run
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
 from flows.naming import run_key, slug
@@ -358,6 +359,10 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     bucket = connections.load_bucket()
     delete_folders(bucket, [key.rpartition("/")[0] for key in objects_of(first, connections)])
     databricks_delete(error.state.run_id)
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id(first))
+    # Nothing is left to cancel, which is no error.
+    cancel_job_run(renewable_analysis, flow_run, first)
 
     analysis = retry(first).result()
     assert isinstance(analysis, Analysis)
