@@ -165,10 +165,11 @@ def test_stale_reads_after_a_lost_answer_are_no_verdict(
         assert run.state.repairs == 1
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_answer_never_makes_a_second_job(
-    make_job: MakeJob, workspace: RunningWorkspace
+    when: str, make_job: MakeJob, workspace: RunningWorkspace
 ) -> None:
-    workspace.faults.add("cut", endpoint="POST jobs/create", when="after")
+    workspace.faults.add("cut", endpoint="POST jobs/create", when=when)
     with make_job().trigger() as run:
         run.wait_for_completion()
     with workspace.client() as client:
