@@ -85,18 +85,24 @@ def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
 
 
 def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Hook of a flow: cancel the job run that a cancelled flow run left alive.
+    """Hook of a flow: cancel the job run that a cancelled or failed flow run left alive.
 
-    The flow cancels its job run itself when it is stopped. This is the second line, in another
-    process, for a flow process that was killed before it could.
+    The flow ends its job run itself when it is stopped, or fails, while it has it. This is the
+    second line: in another process, for a flow process that was killed before it could; and in a
+    process that went on after that one, but failed before it took up the job run.
     """
     record = read_record(flow_run.id)
     if record is None:
         return
     job = DatabricksJob.load(record.job_block)
     assert isinstance(job, DatabricksJob)  # noqa: S101  # load() is typed for async code, too
-    with job.attach(record.run_id) as job_run:
-        job_run.cancel()
+    try:
+        with job.attach(record.run_id) as job_run:
+            job_run.cancel()
+    except ApiError as error:
+        # What was deleted is not alive.
+        if not error.missing:
+            raise
 
 
 def _adopt(

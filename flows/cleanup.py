@@ -13,6 +13,7 @@ from prefect.exceptions import Pause
 from prefect.futures import PrefectFuture, PrefectFutureList, wait
 from prefect.logging import get_run_logger
 from prefect.logging.loggers import flow_run_logger
+from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import Outcome, RunState
@@ -47,6 +48,17 @@ def needed_later(state: RunState | None) -> frozenset[str]:
     done = {key for key, attempt in state.current.items() if attempt.outcome.ok}
     written = {stage for task_key, stage in _WRITTEN_BY.items() if task_key in done}
     return frozenset({COUNTRY_SUBSET} | written)
+
+
+def all_exported(bucket: S3Bucket, folders: RunFolders, files: int) -> bool:
+    """Say whether an earlier process of a flow run has exported every file, and all are there.
+
+    If not, what was made of them is removed: a clean-up that was killed has left it, maybe in part.
+    """
+    if has_objects(bucket, folders.key(COUNTRY_SUBSET), at_least=files):
+        return True
+    delete_folders(bucket, [folders.key(JOINED_DATA), folders.key(TRANSFORMED_DATA)])
+    return False
 
 
 def remove_temporary_data(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -123,7 +135,8 @@ class TemporaryData:
         kept = needed_later(run) if failed else frozenset()
         logger = get_run_logger()
         try:
-            tables, objects = _remove(self.folders, self.connections, set(STAGES) - kept)
+            removed = [stage for stage in STAGES if stage not in kept]
+            tables, objects = _remove(self.folders, self.connections, removed)
         except Exception as error:
             # The run's own verdict matters more than what is left of it.
             logger.exception(
@@ -140,6 +153,11 @@ class TemporaryData:
 def _remove(
     folders: RunFolders, connections: Connections, stages: Iterable[str]
 ) -> tuple[int, int]:
+    """Remove a run's tables, and its objects in the order of `stages`.
+
+    The subset has to be the first: by one that is not whole, :func:`all_exported` knows that the
+    rest may not be either.
+    """
     with SqlAlchemyConnector.load(connections.database) as connector:
         tables = drop_tables(connector, folders.run_key)
     keys = [folders.key(stage) for stage in stages]

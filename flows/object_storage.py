@@ -137,9 +137,9 @@ def run_folders(bucket: S3Bucket) -> dict[str, set[str]]:
     return found
 
 
-def has_objects(bucket: S3Bucket, key: str) -> bool:
-    """Say whether a folder of the bucket holds anything."""
-    return bool(_keys(bucket, key))
+def has_objects(bucket: S3Bucket, key: str, at_least: int = 1) -> bool:
+    """Say whether a folder of the bucket holds anything, or as many objects as it has to."""
+    return len(_keys(bucket, key)) >= at_least
 
 
 def read_folder(bucket: S3Bucket, key: str) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from blocks.databricks import RepairPolicy, RunState
 from flows.adopting import cancel_job_run
 from flows.attribution import attribution
 from flows.chart import plot_share
-from flows.cleanup import TemporaryData, remove_temporary_data
+from flows.cleanup import TemporaryData, all_exported, remove_temporary_data
 from flows.connections import Connections
 from flows.countries import Country, check_in_sample
 from flows.country_report import country_report, publish_report
@@ -24,13 +24,7 @@ from flows.databricks import run_job
 from flows.form import Text, titled
 from flows.lineage import chart_asset, result_asset, source_asset, subset_asset
 from flows.naming import run_key
-from flows.object_storage import (
-    COUNTRY_SUBSET,
-    RunFolders,
-    export_subset,
-    has_objects,
-    load_result,
-)
+from flows.object_storage import RunFolders, export_subset, load_result
 from flows.sample import SAMPLE
 from flows.sources import check_distinct
 
@@ -58,6 +52,7 @@ class Analysis:
     name="renewable-analysis",
     flow_run_name="{country}",
     on_completion=[remove_temporary_data],
+    on_failure=[cancel_job_run],
     on_cancellation=[cancel_job_run, remove_temporary_data],
 )
 def renewable_analysis(
@@ -94,10 +89,10 @@ def renewable_analysis(
     numbers = range(len(used))
     database = connections.database
 
-    # A retry does not load, select and export again, unless the files have been swept meanwhile.
+    # A retry does not load, select and export again, unless files have been removed meanwhile.
     bucket = connections.load_bucket()
     parameters = folders.job_parameters(bucket)
-    exported_before = has_objects(bucket, folders.key(COUNTRY_SUBSET))
+    exported_before = all_exported(bucket, folders, len(used))
     load = load_table.with_options(
         refresh_cache=not exported_before, asset_deps=[source_asset(source) for source in used]
     )

@@ -31,6 +31,7 @@ class NotRepairedError(ValueError):
 @flow(
     name="repair-databricks-run",
     flow_run_name="repair run {run_id}",
+    on_failure=[cancel_job_run],
     on_cancellation=[cancel_job_run],
 )
 def repair_databricks_run(

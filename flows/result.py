@@ -18,14 +18,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    func,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from flows.sources import HIGHEST_SHARE, LOWEST_SHARE, column_title, source_name
-from flows.temporary_tables import transaction
+from flows.temporary_tables import lock_creation, transaction
 
 SUM_COLUMN = "SHW%"
 
@@ -213,10 +212,7 @@ def _number(value: float) -> float | None:
 
 
 def _create_result_table(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        # IF NOT EXISTS does not keep two sessions from creating the same table at once.
-        lock = func.pg_advisory_xact_lock(func.hashtext(RENEWABLE_SHARE.name))
-        connection.execute(select(lock))
+    lock_creation(connection, RENEWABLE_SHARE.name)
     connection.execute(CreateTable(RENEWABLE_SHARE, if_not_exists=True))
 
 

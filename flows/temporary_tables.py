@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    func,
     insert,
     inspect,
     select,
@@ -82,6 +83,14 @@ def transaction(connector: SqlAlchemyConnector) -> Iterator[Connection]:
             # Loads run at the same time, and SQLite lets one write while the others wait.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_BUSY_TIMEOUT_MS}")
         yield connection
+
+
+def lock_creation(connection: Connection, table: str) -> None:
+    """Let one session at a time create a table of this name, until its transaction ends."""
+    # Two sessions that both find no such table would both create it, IF NOT EXISTS or not. SQLite
+    # lets one write at a time anyway.
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(table))))
 
 
 def table_name(run_key: str, index: int) -> str:
@@ -209,6 +218,7 @@ def _table(name: str, *prefixes: str) -> Table:
 
 def _create_table(connection: Connection, name: str) -> Table:
     # What can be loaded again needs no write-ahead log; see `LostRowsError`.
+    lock_creation(connection, name)
     table = _table(name, *(["UNLOGGED"] if connection.dialect.name == "postgresql" else []))
     table.drop(connection, checkfirst=True)
     table.create(connection)

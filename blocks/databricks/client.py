@@ -276,15 +276,18 @@ class JobsClient:
     ) -> dict[str, Any]:
         if not repeatable:
             return self._send_authorized(method, path, query, body)
-        tries = Retrying(
+        answer: dict[str, Any] = self.retrying()(self._send_authorized, method, path, query, body)
+        return answer
+
+    def retrying(self) -> Retrying:
+        """Return what calls a function again after transient failures, within the budget."""
+        return Retrying(
             retry=retry_if_exception(is_transient),
             stop=stop_before_delay(self._budget_seconds),
             wait=_wait,
             sleep=self._sleep,
             reraise=True,
         )
-        answer: dict[str, Any] = tries(self._send_authorized, method, path, query, body)
-        return answer
 
     def _send_authorized(
         self,

@@ -96,7 +96,7 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
                 raise
             except BaseException:
                 # Interrupted while it started: the token tells which run that was, or would be.
-                client.cancel_run(client.run_now(job_id, values, token))
+                DatabricksRun(client, client.run_now(job_id, values, token), values).cancel()
                 raise
             on_error.pop_all()
         return run

@@ -58,6 +58,18 @@ def repaired_tasks(state: RunState, after: int = 0) -> tuple[str, ...]:
     return tuple(dict.fromkeys(attempt.task_key for attempt in again))
 
 
+def repair_is_visible(state: RunState, repair_id: int) -> bool:
+    """Say whether ``runs/get`` shows a repair already, with the attempts that it started.
+
+    Until then the run may still read as failed, and that verdict is the old one.
+    """
+    attempts = {attempt.run_id for attempt in state.attempts}
+    return any(
+        item.repair_id == repair_id and item.task_run_ids and item.task_run_ids <= attempts
+        for item in state.history
+    )
+
+
 def latest_attempts(rounds: Iterable[Round]) -> dict[str, TaskAttempt]:
     """Return each task's last attempt in these rounds."""
     return {attempt.task_key: attempt for each in rounds for attempt in each.attempts}

@@ -22,10 +22,13 @@ from blocks.databricks.errors import (
 )
 from blocks.databricks.polling import Timing, expected_ends, poll_delay, timing
 from blocks.databricks.redaction import redact
+from blocks.databricks.rounds import repair_is_visible
 from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
 
 _REPAIR_BUDGET_SECONDS = 600.0
 _CANCEL_BUDGET_SECONDS = 300.0
+# How many looks, a second apart, may still show a run as it was before its repair.
+_STALE_READS = 25
 _TRACE_LINES = 40
 
 
@@ -42,18 +45,6 @@ class TaskFailure:
     attempt: TaskAttempt
     error: str
     trace: str
-
-
-def repair_is_visible(state: RunState, repair_id: int) -> bool:
-    """Say whether ``runs/get`` shows a repair already, with the attempts that it started.
-
-    Until then the run may still read as failed, and that verdict is the old one.
-    """
-    attempts = {attempt.run_id for attempt in state.attempts}
-    return any(
-        item.repair_id == repair_id and item.task_run_ids and item.task_run_ids <= attempts
-        for item in state.history
-    )
 
 
 class DatabricksRun(JobRun[dict[str, str]]):
@@ -230,15 +221,14 @@ class DatabricksRun(JobRun[dict[str, str]]):
                         self.run_id, task_keys, latest_repair_id, self._parameters
                     )
             except (ApiError, UnreachableError) as error:
-                newest = self.refresh().latest_repair_id
-                if newest != latest_repair_id:
-                    repair_id = newest
-                elif not is_transient(error) or time.monotonic() > give_up:
-                    raise RepairError(
-                        f"Run {self.run_id} could not be repaired. {error} "
-                        f"See {self.state.run_page_url}"
-                    ) from error
-                else:
+                final = not is_transient(error) or time.monotonic() > give_up
+                repair_id = self._repair_since(latest_repair_id, _STALE_READS if final else 1)
+                if repair_id is None:
+                    if final:
+                        raise RepairError(
+                            f"Run {self.run_id} could not be repaired. {error} "
+                            f"See {self.state.run_page_url}"
+                        ) from error
                     self._sleep(1.0)
         while not repair_is_visible(self.refresh(), repair_id):
             if time.monotonic() > give_up:
@@ -248,6 +238,20 @@ class DatabricksRun(JobRun[dict[str, str]]):
                 )
             self._sleep(1.0)
         return repair_id
+
+    def _repair_since(self, latest_repair_id: int | None, looks: int) -> int | None:
+        """Return the repair after the latest one that is known; None when it does not show.
+
+        A repair is also refused because one before it, of which the answer was lost or which a
+        process sent that was killed, has made the run alive, and that may not show at once.
+        """
+        for look in range(looks):
+            if look:
+                self._sleep(1.0)
+            newest = self.refresh().latest_repair_id
+            if newest != latest_repair_id:
+                return newest
+        return None
 
     def cancel(self) -> None:
         """Cancel the run and return when Databricks says that it has ended.

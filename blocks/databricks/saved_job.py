@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from blocks.databricks.client import JobsClient, is_transient
-from blocks.databricks.errors import ApiError, JobBusyError, UnreachableError
+from blocks.databricks.client import JobsClient
+from blocks.databricks.errors import JobBusyError
 from blocks.databricks.permissions import permissions_to_set
 from blocks.databricks.settings import settings_differ
 from blocks.databricks.spec import AccessControl
@@ -28,8 +28,7 @@ def ensure_job(
         UnreachableError: Databricks could not be reached.
     """
     name = str(settings["name"])
-    jobs = client.find_jobs(name) or _create_job(client, settings)
-    job_id = int(jobs[0]["job_id"])
+    job_id: int = client.retrying()(_find_or_create, client, settings)
     if settings_differ(settings, client.get_job(job_id)["settings"]):
         if alive := client.active_runs(job_id):
             raise JobBusyError(
@@ -44,22 +43,15 @@ def ensure_job(
     return job_id
 
 
-def _create_job(client: JobsClient, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Create the saved job, and return all of its name; the oldest is the one to use."""
+def _find_or_create(client: JobsClient, settings: Mapping[str, Any]) -> int:
+    """Return the id of the oldest saved job of this name, made when there is none."""
     name = str(settings["name"])
-    try:
-        created = client.create_job(settings)
-    except (ApiError, UnreachableError) as error:
-        # The answer may have been lost after the job was made: then it is found below.
-        if not is_transient(error):
-            raise
-        created = None
+    # Also when this is called again: an answer may have been lost after the job was made.
+    if jobs := client.find_jobs(name):
+        return int(jobs[0]["job_id"])
+    created = client.create_job(settings)
     # Two flow runs may both have found none: the oldest job is the one that all agree on.
-    jobs = client.find_jobs(name)
-    if not jobs:
-        raise UnreachableError(
-            f"Databricks did not answer when job {name!r} was created; try again."
-        )
-    if created is not None and jobs[0]["job_id"] != created:
+    oldest = next((int(job["job_id"]) for job in client.find_jobs(name)), created)
+    if oldest != created:
         client.delete_job(created)
-    return jobs
+    return oldest

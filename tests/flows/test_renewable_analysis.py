@@ -20,6 +20,7 @@ from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import RepairPolicy, RunState
+from flows.adopting import cancel_job_run
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
 from flows.naming import run_key, slug
@@ -360,6 +361,10 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     bucket = connections.load_bucket()
     delete_folders(bucket, [key.rpartition("/")[0] for key in objects_of(first, connections)])
     databricks_delete(error.state.run_id)
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id(first))
+    # Nothing is left to cancel, which is no error.
+    cancel_job_run(renewable_analysis, flow_run, first)
 
     analysis = retry(first).result()
     assert isinstance(analysis, Analysis)
@@ -369,7 +374,7 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost", ["the job", "one folder"])
+@pytest.mark.parametrize("lost", ["the job", "one folder", "one file"])
 def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     lost: str,
     failing: Callable[..., Connections],
@@ -390,6 +395,13 @@ def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     if lost == "the job":
         body = {"job_id": error.state.job_id}
         workspace_client.post("2.2/jobs/delete", json=body).raise_for_status()
+    elif lost == "one file":
+        # As a clean-up leaves it that is killed in between.
+        bucket = connections.load_bucket()
+        name = objects_of(first, connections)[0]
+        assert name.startswith("country_subset/")
+        client = bucket.credentials.get_client("s3")
+        client.delete_object(Bucket=bucket.bucket_name, Key=name)
     else:
         folders = {key.rpartition("/")[0] for key in objects_of(first, connections)}
         joined = [folder for folder in folders if folder.startswith("joined_data")]

@@ -1,5 +1,6 @@
 """A flow process that is killed anywhere and started again: one job run, the right result."""
 
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Scheduled
+from prefect_aws.s3 import S3Bucket
 
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
@@ -18,6 +20,7 @@ from flows.sample import SAMPLE
 from tests.flows.conftest import PROJECT, task_runs
 from tests.flows.processes import (
     PREFECT,
+    alive,
     attempts,
     create,
     environment,
@@ -160,6 +163,50 @@ def test_two_processes_of_one_flow_run_share_one_job_run(
     (run,) = runs_of(faulty, connections)
     assert attempts(run) == ONE_REPAIR
     assert run["state"]["result_state"] == "SUCCESS"
+
+
+def test_one_that_is_stopped_while_it_starts_the_job_run_waits_for_its_end(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("delay", endpoint="POST jobs/run-now", when="after", seconds=4)
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: bool(arrived(faulty, "POST jobs/run-now")))
+    first.send_signal(signal.SIGTERM)
+    first.wait(300)
+    (run,) = runs_of(faulty, connections)
+    assert run["state"]["result_state"] == "CANCELED"
+    cancel = faulty.journal("POST jobs/runs/cancel")[-1]
+    assert [each for each in faulty.journal("GET jobs/runs/get") if each.time >= cancel.time]
+
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    check_result(tmp_path)
+    afresh, cancelled = runs_of(faulty, connections)
+    assert afresh["state"]["result_state"] == "SUCCESS"
+    assert cancelled["run_id"] == run["run_id"]
+
+
+def test_one_that_fails_before_it_goes_on_leaves_nothing_alive(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty(join_data=300)
+    bucket = connections.load_bucket()
+    mine = S3Bucket(bucket_name=bucket.bucket_name, credentials=bucket.credentials)
+    mine.save(connections.databricks_job)
+    connections = connections.model_copy(update={"bucket": connections.databricks_job})
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
+    kill(first)
+
+    S3Bucket.delete(connections.bucket)
+    reschedule(flow_run_id)
+    start(flow_run_id).wait(300)
+    assert state_of(flow_run_id).is_failed()
+    (run,) = runs_of(faulty, connections)
+    assert run["state"]["result_state"] == "CANCELED"
 
 
 def test_a_persons_repair_is_sent_once_and_its_retry_once_more(

@@ -1,7 +1,9 @@
 """Loading and selecting, on PostgreSQL and on SQLite."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import example, given, settings
@@ -228,3 +230,18 @@ def test_a_table_that_lost_its_rows_is_noticed(
         select_rows(connector, table, "Norway")
     with pytest.raises(LostRowsError, match="has changed since it was made"):
         read_subset(connector, CountrySubset(subset.table, subset.column, subset.name, (2000,)))
+
+
+def test_two_processes_of_a_run_may_load_a_table_at_once(postgres_url: str, folder: Path) -> None:
+    file = save(folder, f"{HEADER}\nNorway,NOR,2000,1\n")
+    barrier = Barrier(4)
+
+    def process(_number: int) -> int:
+        with SqlAlchemyConnector(connection_info=postgres_url) as connector:
+            barrier.wait()
+            return load(connector, file, run_key=OTHER_RUN).rows
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(process, range(4))) == [1] * 4
+    with SqlAlchemyConnector(connection_info=postgres_url) as connector:
+        assert drop_tables(connector, OTHER_RUN) == [table_name(OTHER_RUN, 0)]

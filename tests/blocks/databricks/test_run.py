@@ -159,10 +159,26 @@ def test_stale_reads_after_a_repair_are_no_verdict(
     assert len(struck) == sum(range(21))
 
 
-def test_a_lost_answer_never_makes_a_second_job(
+def test_stale_reads_after_a_lost_answer_are_no_verdict(
     make_job: MakeJob, workspace: RunningWorkspace
 ) -> None:
-    workspace.faults.add("cut", endpoint="POST jobs/create", when="after")
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("cut", endpoint="POST jobs/runs/repair", when="after")
+    workspace.faults.add("stale_reads", times=20)
+    with make_job().trigger() as run:
+        run._sleep = lambda seconds: None
+        run.wait_for_completion()
+        run.repair(["second"], None)
+        run.wait_for_completion()
+        assert run.state.outcome is Outcome.SUCCEEDED
+        assert run.state.repairs == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_never_makes_a_second_job(
+    when: str, make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("cut", endpoint="POST jobs/create", when=when)
     with make_job().trigger() as run:
         run.wait_for_completion()
     with workspace.client() as client:
@@ -250,6 +266,7 @@ def test_an_edit_of_the_job_shows(make_job: MakeJob, workspace: RunningWorkspace
 def test_a_refused_repair_says_why(make_job: MakeJob) -> None:
     with make_job().trigger() as run:
         run.wait_for_completion()
+        run._sleep = lambda seconds: None
         with pytest.raises(RepairError, match=str(run.run_id)):
             run.repair(["no such task"], None)
 
