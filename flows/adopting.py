@@ -98,7 +98,9 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     assert isinstance(job, DatabricksJob)  # noqa: S101  # load() is typed for async code, too
     try:
         with job.attach(record.run_id) as job_run:
-            job_run.cancel()
+            # What failed and has ended may be under repair by others a moment later.
+            if not (state.is_failed() and job_run.state.outcome.ended):
+                job_run.cancel()
     except ApiError as error:
         # What was deleted is not alive.
         if not error.missing:

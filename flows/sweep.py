@@ -9,19 +9,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
+from prefect.states import Crashed
 from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import Field
 
@@ -92,7 +98,7 @@ def sweep(
     keep_failed_days: Annotated[float, Field(ge=0), titled("Days to keep failed runs")] = 7,
     connections: Annotated[Connections, titled("Connections")] = Connections(),  # noqa: B008
 ) -> Swept:
-    """End Databricks runs, and remove tables and objects, of flow runs that are over.
+    """End Databricks runs and task runs, and remove tables and objects, of flow runs that are over.
 
     Args:
         grace_minutes: Flow runs that ended less than this ago are left alone.
@@ -115,6 +121,7 @@ def sweep(
             verdict = _judge_run(key, grace, keep_failed)
             if verdict is not Verdict.LEAVE:
                 logger.info("Flow run %s is over: %s", flow_run_id(key), verdict)
+                _end_task_runs(flow_run_id(key))
                 if key in alive:
                     with job.attach(alive[key]) as run:
                         run.cancel()
@@ -141,6 +148,16 @@ def _runs_taken_up() -> Iterator[int]:
         ):
             yield from (record.run_id for each in page if (record := record_of(each)))
             offset += len(page)
+
+
+def _end_task_runs(flow_run: UUID) -> None:
+    """End the task runs that show as alive although the process that they ran in was killed."""
+    alive = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(_ALIVE))))
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+    with get_client(sync_client=True) as client:
+        for task_run in client.read_task_runs(flow_run_filter=mine, task_run_filter=alive):
+            end: State[Any] = Crashed(message="The process of its flow run was killed.")
+            client.set_task_run_state(task_run.id, end, force=True)
 
 
 def _judge_run(key: str, grace: timedelta, keep_failed: timedelta) -> Verdict:

@@ -52,7 +52,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
 def is_transient(error: BaseException) -> bool:
     """Say whether the same request may succeed a little later."""
     if isinstance(error, ApiError):
-        return error.status == 429 or error.status >= 500
+        return error.throttled or error.status >= 500
     return isinstance(error, UnreachableError)
 
 

@@ -28,6 +28,11 @@ class ApiError(DatabricksError):
         self.retry_after = retry_after
 
     @property
+    def throttled(self) -> bool:
+        """True when the workspace did nothing because too much is asked of it."""
+        return self.status == 429
+
+    @property
     def missing(self) -> bool:
         """True when what was asked for does not exist (any more): a 400 for jobs and runs."""
         return self.status in (400, 404)

@@ -211,25 +211,13 @@ class DatabricksRun(JobRun[dict[str, str]]):
             RepairError: Databricks refused it, or never showed it.
         """
         give_up = time.monotonic() + _REPAIR_BUDGET_SECONDS
-        repair_id: int | None = None
-        while repair_id is None:
-            try:
-                with self._sending:
-                    if self._cancelled:
-                        raise RepairError(f"Run {self.run_id} was cancelled before its repair.")
-                    repair_id = self._client.repair_run(
-                        self.run_id, task_keys, latest_repair_id, self._parameters
-                    )
-            except (ApiError, UnreachableError) as error:
-                final = not is_transient(error) or time.monotonic() > give_up
-                repair_id = self._repair_since(latest_repair_id, _STALE_READS if final else 1)
-                if repair_id is None:
-                    if final:
-                        raise RepairError(
-                            f"Run {self.run_id} could not be repaired. {error} "
-                            f"See {self.state.run_page_url}"
-                        ) from error
-                    self._sleep(1.0)
+        send = self._client.retrying()
+        try:
+            repair_id: int = send(self._send_repair, task_keys, latest_repair_id)
+        except (ApiError, UnreachableError) as error:
+            raise RepairError(
+                f"Run {self.run_id} could not be repaired. {error} See {self.state.run_page_url}"
+            ) from error
         while not repair_is_visible(self.refresh(), repair_id):
             if time.monotonic() > give_up:
                 raise RepairError(
@@ -238,6 +226,25 @@ class DatabricksRun(JobRun[dict[str, str]]):
                 )
             self._sleep(1.0)
         return repair_id
+
+    def _send_repair(self, task_keys: Sequence[str], latest_repair_id: int | None) -> int:
+        """Send a repair, and return its id, or that of one which turns out to have come before."""
+        try:
+            with self._sending:
+                if self._cancelled:
+                    raise RepairError(f"Run {self.run_id} was cancelled before its repair.")
+                return self._client.repair_run(
+                    self.run_id, task_keys, latest_repair_id, self._parameters
+                )
+        except (ApiError, UnreachableError) as error:
+            # Told to slow down, there is nothing to look for, and no request to add.
+            if isinstance(error, ApiError) and error.throttled:
+                raise
+            looks = 1 if is_transient(error) else _STALE_READS
+            repair_id = self._repair_since(latest_repair_id, looks)
+            if repair_id is None:
+                raise
+            return repair_id
 
     def _repair_since(self, latest_repair_id: int | None, looks: int) -> int | None:
         """Return the repair after the latest one that is known; None when it does not show.

@@ -12,6 +12,7 @@ from prefect.states import Crashed, Running
 
 from blocks.databricks import NotebookTask, Outcome
 from flows.connections import Connections
+from flows.mirrors import repair
 from flows.naming import run_key
 from flows.object_storage import RunFolders
 from flows.record import take_up
@@ -91,9 +92,20 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     repaired = job.trigger(RunFolders("x", run_key(repaired_of.id)).job_parameters(bucket))
     take_up(alive.id, repaired, "sleeping", noted=None)
 
+    with get_client(sync_client=True) as client:
+        shown = [
+            client.create_task_run(
+                repair, flow_run_id=each.id, dynamic_key="0", name="repair", state=Running()
+            )
+            for each in (over, alive)
+        ]
+
     swept = sweep(connections=mine, grace_minutes=0)
 
     assert isinstance(swept, Swept)
+    with get_client(sync_client=True) as client:
+        states = [client.read_task_run(each.id).state_name for each in shown]
+    assert states == ["Crashed", "Running"]
     assert swept.cancelled == (runs[0].run_id,)
     assert runs[0].refresh().outcome is Outcome.CANCELED
     for run in (runs[1], foreign, repaired):

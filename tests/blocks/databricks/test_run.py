@@ -136,6 +136,22 @@ def test_a_lost_answer_never_repairs_twice(
         assert run.state.repairs == 1
 
 
+def test_a_repair_that_is_refused_for_now_is_sent_again_when_it_is_time(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("too_many_requests", endpoint="POST jobs/runs/repair", retry_after=3)
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        run.repair(["second"], None)
+        run.cancel()
+    journal = workspace.journal()
+    refused = next(number for number, each in enumerate(journal) if each.status == 429)
+    again = journal[refused + 1]
+    assert again.path.endswith("jobs/runs/repair")
+    assert again.time - journal[refused].time >= 3000
+
+
 @pytest.mark.slow
 def test_stale_reads_after_a_repair_are_no_verdict(
     make_job: MakeJob, workspace: RunningWorkspace
