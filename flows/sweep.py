@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
-from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
-    FlowRunFilterId,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     TaskRunFilter,
@@ -37,9 +38,13 @@ from flows.form import titled
 from flows.naming import flow_run_id, is_run_key
 from flows.object_storage import delete_folders, run_folders
 from flows.record import record_of
+from flows.renewable_analysis import renewable_analysis
+from flows.repair_databricks_run import repair_databricks_run
 from flows.temporary_tables import drop_tables, run_tables
 
+_FLOWS = (renewable_analysis, repair_databricks_run)
 _ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+_OVER = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
 _PAGE = 200
 
 
@@ -59,11 +64,13 @@ class Swept:
         cancelled: Databricks runs that were still alive.
         tables: Temporary tables that were dropped.
         objects: How many objects were deleted.
+        task_runs: How many task runs showed as alive whose process was killed.
     """
 
     cancelled: tuple[int, ...]
     tables: tuple[str, ...]
     objects: int
+    task_runs: int
 
 
 def judge(
@@ -84,8 +91,7 @@ def judge(
         keep_failed: How long a failed or crashed flow run may still be retried, for which it needs
             its data.
     """
-    over = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
-    if state not in over or ended is None or now - ended < grace:
+    if state not in _OVER or ended is None or now - ended < grace:
         return Verdict.LEAVE
     if state in (StateType.FAILED, StateType.CRASHED) and now - ended < keep_failed:
         return Verdict.END
@@ -121,7 +127,6 @@ def sweep(
             verdict = _judge_run(key, grace, keep_failed)
             if verdict is not Verdict.LEAVE:
                 logger.info("Flow run %s is over: %s", flow_run_id(key), verdict)
-                _end_task_runs(flow_run_id(key))
                 if key in alive:
                     with job.attach(alive[key]) as run:
                         run.cancel()
@@ -129,7 +134,8 @@ def sweep(
             if verdict is Verdict.REMOVE:
                 dropped += drop_tables(connector, key)
                 objects += delete_folders(bucket, sorted(folders.get(key, ())))
-    return Swept(tuple(cancelled), tuple(dropped), objects)
+    ended = _end_task_runs(datetime.now(UTC) - timedelta(minutes=grace_minutes))
+    return Swept(tuple(cancelled), tuple(dropped), objects, ended)
 
 
 def key_of(run: RunState) -> str | None:
@@ -150,14 +156,22 @@ def _runs_taken_up() -> Iterator[int]:
             offset += len(page)
 
 
-def _end_task_runs(flow_run: UUID) -> None:
-    """End the task runs that show as alive although the process that they ran in was killed."""
+def _end_task_runs(before: datetime) -> int:
+    """End task runs that show as alive, of flow runs that were over by then; return how many."""
+    flows = FlowFilter(name=FlowFilterName(any_=[each.name for each in _FLOWS]))
+    over = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OVER))),
+        end_time=FlowRunFilterEndTime(before_=before),
+    )
     alive = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(_ALIVE))))
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+    end: State[Any] = Crashed(message="The process of its flow run was killed.")
     with get_client(sync_client=True) as client:
-        for task_run in client.read_task_runs(flow_run_filter=mine, task_run_filter=alive):
-            end: State[Any] = Crashed(message="The process of its flow run was killed.")
+        found = client.read_task_runs(
+            flow_filter=flows, flow_run_filter=over, task_run_filter=alive, limit=_PAGE
+        )
+        for task_run in found:
             client.set_task_run_state(task_run.id, end, force=True)
+    return len(found)
 
 
 def _judge_run(key: str, grace: timedelta, keep_failed: timedelta) -> Verdict:

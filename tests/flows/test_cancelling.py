@@ -11,11 +11,10 @@ from blocks.databricks import DatabricksJob, RepairPolicy
 from blocks.local.stack import StackDetails
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
-from flows.databricks import DatabricksRunFailedError
 from flows.renewable_analysis import renewable_analysis
+from tests.flows.analyses import analyse, flow_run_id, job_failure, objects_of, tables_of
 from tests.flows.conftest import events, job_on, on_the_stack, task_runs
 from tests.flows.processes import create, runs_of, start, wait_until
-from tests.flows.test_renewable_analysis import flow_run_id, objects_of, tables_of
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +26,9 @@ def test_the_deadline_ends_the_job_run_and_fails_the_flow_run(
 ) -> None:
     connections = on_faulty(join_data=300)
     policy = RepairPolicy(deadline_minutes=0.1)
-    state = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=policy,
-        output=str(tmp_path),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, repair=policy)
     assert state.is_failed()
-    error = state.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
+    error = job_failure(state)
     assert "ended as canceled" in str(error)
     assert "deadline_minutes is 0.1" in str(error)
     (run,) = runs_of(faulty, connections)

@@ -13,10 +13,10 @@ from blocks.databricks import RepairPolicy
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
 from flows.record import read_record
-from flows.renewable_analysis import Analysis, renewable_analysis
+from flows.renewable_analysis import Analysis
+from tests.flows.analyses import analyse, flow_run_id
 from tests.flows.conftest import events, task_runs
 from tests.flows.processes import alive, create, runs_of, start, state_of, wait_until
-from tests.flows.test_renewable_analysis import flow_run_id
 
 pytestmark = pytest.mark.slow
 
@@ -148,13 +148,7 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
         on_demand_after_spot_loss=True,
         price_per_hour=3.6,
     )
-    state = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=policy,
-        output=str(tmp_path),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, repair=policy)
     assert state.name == "Repaired"
     analysis = state.result()
     assert isinstance(analysis, Analysis)

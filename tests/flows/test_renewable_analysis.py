@@ -1,87 +1,37 @@
 """The flow from end to end, on the embedded stack."""
 
-import csv
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-import httpx
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.flow_engine import run_flow
-from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.databricks import RepairPolicy, RunState
-from flows.adopting import cancel_job_run
 from flows.connections import Connections
-from flows.databricks import DatabricksRunFailedError
-from flows.naming import run_key, slug
-from flows.object_storage import delete_folders
-from flows.renewable_analysis import Analysis, renewable_analysis
+from flows.naming import slug
+from flows.renewable_analysis import Analysis
 from flows.result import read_result
 from flows.sample import SAMPLE
-from flows.temporary_tables import run_tables
+from tests.flows.analyses import (
+    analyse,
+    as_years,
+    expected,
+    flow_run_id,
+    job_failure,
+    objects_of,
+    tables_of,
+)
 from tests.flows.conftest import events, task_runs
 
 Ask = Callable[[str], dict[str, Any]]
-
-
-def expected(country: str, paths: Iterable[Path]) -> dict[int, dict[str, float | None]]:
-    """Work the result out again, with nothing but the csv module."""
-    years: dict[int, dict[str, float | None]] = {}
-    columns = []
-    for path in paths:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                column = next(name for name in row if name.endswith("(% electricity)"))
-                if row["Entity"] == country:
-                    share = row[column]
-                    years.setdefault(int(row["Year"]), {})[column] = float(share) if share else None
-        columns.append(column)
-    for shares in years.values():
-        parts = [shares.setdefault(column, None) for column in columns]
-        known = [part for part in parts if part is not None]
-        shares["SHW%"] = round(sum(known), 6) if len(known) == len(parts) else None
-    return dict(sorted(years.items()))
-
-
-def as_years(frame: pd.DataFrame) -> dict[int, dict[str, float | None]]:
-    return {
-        int(record["Year"]): {
-            str(column): None if pd.isna(value) else float(value)
-            for column, value in record.items()
-            if column != "Year"
-        }
-        for record in frame.to_dict("records")
-    }
-
-
-def flow_run_id(state: State[Any]) -> UUID:
-    assert state.state_details.flow_run_id is not None
-    return state.state_details.flow_run_id
-
-
-def objects_of(state: State[Any], connections: Connections) -> list[str]:
-    listing = (
-        connections.load_bucket()
-        .credentials.get_client("s3")
-        .list_objects_v2(Bucket=connections.load_bucket().bucket_name)
-    )
-    key = run_key(flow_run_id(state))
-    return [item["Key"] for item in listing.get("Contents", []) if key in item["Key"]]
-
-
-def tables_of(state: State[Any], connections: Connections) -> list[str]:
-    with SqlAlchemyConnector.load(connections.database) as connector:
-        return run_tables(connector).get(run_key(flow_run_id(state)), [])
 
 
 # Middle East has no code, and a year that only one source has.
@@ -89,9 +39,7 @@ def tables_of(state: State[Any], connections: Connections) -> list[str]:
 def test_the_result_is_right_and_nothing_else_is_left(
     country: str, connections: Connections, tmp_path: Path, databricks: Ask
 ) -> None:
-    state = renewable_analysis(
-        country, connections=connections, output=str(tmp_path / "out"), return_state=True
-    )
+    state = analyse(connections, tmp_path, country)
     assert state.name == "Completed"
     analysis = state.result()
     assert isinstance(analysis, Analysis)
@@ -136,9 +84,7 @@ def test_a_failed_task_is_repaired_alone(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=1)
-    state = renewable_analysis(
-        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
-    )
+    state = analyse(connections, tmp_path)
     assert (state.name, state.message) == ("Repaired", "Run again on Databricks: transform_data")
     analysis = state.result()
     assert isinstance(analysis, Analysis)
@@ -202,9 +148,7 @@ def upstream(task_run: TaskRun) -> list[object]:
 def test_the_victims_of_a_failure_are_repaired_with_it(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
-    state = renewable_analysis(
-        "Norway", connections=failing(join_data=1), output=str(tmp_path / "out"), return_state=True
-    )
+    state = analyse(failing(join_data=1), tmp_path)
     assert state.name == "Repaired"
     assert state.message == "Run again on Databricks: join_data, transform_data"
     names = [(t.name, t.state_name) for t in task_runs(flow_run_id(state))]
@@ -216,16 +160,9 @@ def test_what_a_repair_needs_stays_after_a_failure(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=9)
-    state = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=RepairPolicy(max_repairs=1),
-        output=str(tmp_path / "out"),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, repair=RepairPolicy(max_repairs=1))
     assert state.is_failed()
-    error = state.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
+    error = job_failure(state)
     reason = "1 repair did not help, and max_repairs allows no more"
     assert f"ended as failed and was not repaired again: {reason}. " in str(error)
     assert "transform_data failed: RuntimeError: made to fail, 8 to go" in str(error)
@@ -257,13 +194,7 @@ def test_an_unknown_country_never_reaches_databricks(
     connections: Connections, tmp_path: Path, databricks: Ask, sources: list[str]
 ) -> None:
     before = databricks("2.2/jobs/runs/list?limit=25").get("runs")
-    state = renewable_analysis(
-        "Switzerlnd';--",
-        sources=sources,
-        connections=connections,
-        output=str(tmp_path),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, "Switzerlnd';--", sources=sources)
     assert state.is_failed()
     assert "Did you mean Switzerland" in str(state.result(raise_on_failure=False))
     # What the sample has is known without loading it.
@@ -278,165 +209,14 @@ def test_a_bad_source_is_one_sentence_and_leaves_nothing(
 ) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("Entity,Code,Year,Tidal (% electricity)\nNorway,NOR,2000,101\n")
-    state = renewable_analysis(
-        "Norway",
-        sources=[str(SAMPLE[0]), str(bad)],
-        connections=connections,
-        output=str(tmp_path),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, sources=[str(SAMPLE[0]), str(bad)])
     assert state.is_failed()
     assert f"{bad}, line 2: " in str(state.result(raise_on_failure=False))
     assert tables_of(state, connections) == []
 
 
 def test_intermediate_data_is_kept_on_request(connections: Connections, tmp_path: Path) -> None:
-    state = renewable_analysis(
-        "Norway",
-        connections=connections,
-        keep_intermediate=True,
-        output=str(tmp_path),
-        return_state=True,
-    )
+    state = analyse(connections, tmp_path, keep_intermediate=True)
     stages = {key.split("/")[0] for key in objects_of(state, connections)}
     assert stages == {"country_subset", "joined_data", "transformed_data"}
     assert len(tables_of(state, connections)) == 6
-
-
-def retry(state: State[Any], **changes: Any) -> State[Any]:
-    """Run a failed flow run again, as the button in the UI and the worker do."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run_id(state), Scheduled(name="AwaitingRetry"), force=True)
-        again = client.read_flow_run(flow_run_id(state))
-    return cast(
-        State[Any],
-        run_flow(
-            renewable_analysis,
-            flow_run=again,
-            parameters={**again.parameters, **changes},
-            return_type="state",
-        ),
-    )
-
-
-def test_a_retry_repairs_the_run_that_failed(
-    failing: Callable[..., Connections], tmp_path: Path
-) -> None:
-    connections = failing(transform_data=2)
-    first = renewable_analysis(
-        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
-    )
-    error = first.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
-
-    second = retry(first)
-    analysis = second.result()
-    assert isinstance(analysis, Analysis)
-    assert second.name == "Repaired"
-    assert analysis.databricks.run_id == error.state.run_id
-    assert analysis.databricks.repairs == 2
-    attempts = Counter(attempt.task_key for attempt in analysis.databricks.attempts)
-    assert attempts == {"join_data": 1, "transform_data": 3}
-    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
-    assert objects_of(second, connections) == []
-
-    names = Counter((t.name, t.state_name) for t in task_runs(flow_run_id(second)))
-    assert names["load synthetic-hydro.csv", "Cached"] == 1
-    assert names["export Hydro", "Cached"] == 1
-    assert names["join_data", "Completed"] == 1
-    assert names["transform_data", "Failed"] == 2
-    assert names["transform_data", "Completed"] == 1
-
-
-@pytest.mark.slow
-def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
-    failing: Callable[..., Connections], tmp_path: Path, databricks_delete: Callable[[int], None]
-) -> None:
-    connections = failing(transform_data=2)
-    first = renewable_analysis(
-        "Norway", connections=connections, output=str(tmp_path / "out"), return_state=True
-    )
-    error = first.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
-    bucket = connections.load_bucket()
-    delete_folders(bucket, [key.rpartition("/")[0] for key in objects_of(first, connections)])
-    databricks_delete(error.state.run_id)
-    with get_client(sync_client=True) as client:
-        flow_run = client.read_flow_run(flow_run_id(first))
-    # Nothing is left to cancel, which is no error.
-    cancel_job_run(renewable_analysis, flow_run, first)
-
-    analysis = retry(first).result()
-    assert isinstance(analysis, Analysis)
-    assert analysis.databricks.run_id != error.state.run_id
-    assert analysis.databricks.repairs == 0
-    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", ["the job", "one folder", "one file"])
-def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
-    lost: str,
-    failing: Callable[..., Connections],
-    tmp_path: Path,
-    workspace_client: httpx.Client,
-) -> None:
-    connections = failing(transform_data=1)
-    policy = RepairPolicy(max_repairs=0)
-    first = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=policy,
-        output=str(tmp_path / "out"),
-        return_state=True,
-    )
-    error = first.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
-    if lost == "the job":
-        body = {"job_id": error.state.job_id}
-        workspace_client.post("2.2/jobs/delete", json=body).raise_for_status()
-    elif lost == "one file":
-        # As a clean-up leaves it that is killed in between.
-        bucket = connections.load_bucket()
-        name = objects_of(first, connections)[0]
-        assert name.startswith("country_subset/")
-        client = bucket.credentials.get_client("s3")
-        client.delete_object(Bucket=bucket.bucket_name, Key=name)
-    else:
-        folders = {key.rpartition("/")[0] for key in objects_of(first, connections)}
-        joined = [folder for folder in folders if folder.startswith("joined_data")]
-        assert delete_folders(connections.load_bucket(), joined)
-
-    analysis = retry(first).result()
-    assert isinstance(analysis, Analysis)
-    assert analysis.databricks.run_id != error.state.run_id
-    assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
-
-
-@pytest.mark.slow
-def test_an_edited_job_is_not_repaired_unless_that_is_asked_for(
-    failing: Callable[..., Connections], tmp_path: Path, workspace_client: httpx.Client
-) -> None:
-    connections = failing(transform_data=2)
-    first = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=RepairPolicy(max_repairs=0),
-        output=str(tmp_path / "out"),
-        return_state=True,
-    )
-    error = first.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
-    change = {"job_id": error.state.job_id, "new_settings": {"timeout_seconds": 777}}
-    workspace_client.post("2.2/jobs/update", json=change).raise_for_status()
-
-    second = retry(first, repair=RepairPolicy())
-    assert second.is_failed()
-    refused = second.result(raise_on_failure=False)
-    assert isinstance(refused, DatabricksRunFailedError)
-    assert "timeout_seconds: 0 is now 777" in str(refused)
-    assert refused.state.repairs == 0
-    assert objects_of(second, connections)
-
-    third = retry(first, repair=RepairPolicy(use_changed_settings=True, max_repairs=2))
-    assert third.name == "Repaired"

@@ -8,25 +8,17 @@ import pytest
 from blocks.databricks import RepairPolicy
 from flows.connections import Connections
 from flows.databricks import DatabricksRunFailedError
-from flows.renewable_analysis import renewable_analysis
 from flows.repair_databricks_run import NotRepairedError, repair_databricks_run
+from tests.flows.analyses import analyse, flow_run_id, job_failure
 from tests.flows.conftest import task_runs
-from tests.flows.test_renewable_analysis import flow_run_id
 
 
 def test_failed_tasks_are_run_again_and_nothing_else(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=2)
-    first = renewable_analysis(
-        "Norway",
-        connections=connections,
-        repair=RepairPolicy(max_repairs=0),
-        output=str(tmp_path),
-        return_state=True,
-    )
-    error = first.result(raise_on_failure=False)
-    assert isinstance(error, DatabricksRunFailedError)
+    first = analyse(connections, tmp_path, repair=RepairPolicy(max_repairs=0))
+    error = job_failure(first)
     run_id, job = error.state.run_id, connections.databricks_job
 
     with pytest.raises(DatabricksRunFailedError, match="made to fail, 1 to go"):

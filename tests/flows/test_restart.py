@@ -17,6 +17,7 @@ from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
 from flows.repair_databricks_run import repair_databricks_run
 from flows.sample import SAMPLE
+from tests.flows.analyses import as_years, expected
 from tests.flows.conftest import PROJECT, task_runs
 from tests.flows.processes import (
     PREFECT,
@@ -31,7 +32,6 @@ from tests.flows.processes import (
     state_of,
     wait_until,
 )
-from tests.flows.test_renewable_analysis import as_years, expected
 
 pytestmark = pytest.mark.slow
 

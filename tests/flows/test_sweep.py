@@ -18,7 +18,7 @@ from flows.object_storage import RunFolders
 from flows.record import take_up
 from flows.renewable_analysis import renewable_analysis
 from flows.sweep import Swept, Verdict, judge, sweep
-from tests.flows.test_renewable_analysis import objects_of
+from tests.flows.analyses import analyse, objects_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GRACE, KEEP = timedelta(minutes=10), timedelta(days=7)
@@ -49,9 +49,7 @@ def test_a_failed_runs_data_stays_until_it_is_too_old(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=9)
-    state = renewable_analysis(
-        "Norway", connections=connections, output=str(tmp_path), return_state=True
-    )
+    state = analyse(connections, tmp_path)
     kept = objects_of(state, connections)
     assert kept
     sweep(connections=connections, grace_minutes=0, keep_failed_days=7)
