@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -44,7 +44,6 @@ from flows.temporary_tables import drop_tables, run_tables
 
 _FLOWS = (renewable_analysis, repair_databricks_run)
 _ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
-_OVER = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
 _PAGE = 200
 
 
@@ -91,7 +90,7 @@ def judge(
         keep_failed: How long a failed or crashed flow run may still be retried, for which it needs
             its data.
     """
-    if state not in _OVER or ended is None or now - ended < grace:
+    if state not in TERMINAL_STATES or ended is None or now - ended < grace:
         return Verdict.LEAVE
     if state in (StateType.FAILED, StateType.CRASHED) and now - ended < keep_failed:
         return Verdict.END
@@ -160,7 +159,7 @@ def _end_task_runs(before: datetime) -> int:
     """End task runs that show as alive, of flow runs that were over by then; return how many."""
     flows = FlowFilter(name=FlowFilterName(any_=[each.name for each in _FLOWS]))
     over = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_OVER))),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
         end_time=FlowRunFilterEndTime(before_=before),
     )
     alive = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=list(_ALIVE))))

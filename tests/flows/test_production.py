@@ -24,8 +24,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from blocks.local.stack import StackDetails
 from flows.connections import Connections
-from flows.renewable_analysis import renewable_analysis
 from tests.documents import PRODUCTION, PROJECT, README
+from tests.flows.analyses import analyse
 from tests.test_readme import clean_copy
 
 pytestmark = pytest.mark.slow
@@ -207,9 +207,7 @@ def test_the_rights_of_the_page_are_enough(
         name = f"least-{uuid4()}"
         SqlAlchemyConnector(connection_info=url).save(name)
         used = failing(transform_data=1).model_copy(update={"database": name})
-        state = renewable_analysis(
-            "Norway", connections=used, output=str(tmp_path), return_state=True
-        )
+        state = analyse(used, tmp_path)
     assert state.name == "Repaired", state
 
     (policy,) = [json.loads(block) for block in PRODUCTION.fences("json")]

@@ -80,6 +80,12 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
         alive = client.create_flow_run(
             renewable_analysis, parameters={"country": "x"}, state=Running()
         )
+        shown = [
+            client.create_task_run(
+                repair, flow_run_id=each.id, dynamic_key="0", name="repair", state=Running()
+            )
+            for each in (over, alive)
+        ]
     bucket = connections.load_bucket()
     runs = [
         job.trigger(RunFolders("x", run_key(each.id)).job_parameters(bucket))
@@ -89,14 +95,6 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     # Of a flow run that is over, but a person's flow run repairs it.
     repaired = job.trigger(RunFolders("x", run_key(repaired_of.id)).job_parameters(bucket))
     take_up(alive.id, repaired, "sleeping", noted=None)
-
-    with get_client(sync_client=True) as client:
-        shown = [
-            client.create_task_run(
-                repair, flow_run_id=each.id, dynamic_key="0", name="repair", state=Running()
-            )
-            for each in (over, alive)
-        ]
 
     swept = sweep(connections=mine, grace_minutes=0)
 

@@ -120,15 +120,13 @@ class ClustersApi:
         return {"node_types": [_NODE_TYPE]}
 
     def _list(self, _request: Nothing, _version: Version) -> Mapping[str, Any]:
-        kept = {cluster.cluster_id: cluster for cluster in self._clusters.list()}
-        live = [item for item in self._engine.pool.live() if item.cluster_id not in kept]
-        clusters = [*map(self._shown, kept.values()), *map(self._shown_live, live)]
+        clusters = self._all()
         return {"clusters": clusters} if clusters else {}
 
     def _get(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
-        for cluster in self._list(Nothing(), _version).get("clusters", ()):
+        for cluster in self._all():
             if cluster["cluster_id"] == request.cluster_id:
-                return dict(cluster)
+                return cluster
         raise no_cluster(request.cluster_id)
 
     def _create(self, request: ClusterCreate, _version: Version) -> Mapping[str, Any]:
@@ -153,6 +151,11 @@ class ClustersApi:
     def _delete(self, request: ClusterId, _version: Version) -> Mapping[str, Any]:
         self._clusters.delete(request.cluster_id)
         return {}
+
+    def _all(self) -> list[Mapping[str, Any]]:
+        kept = {cluster.cluster_id: cluster for cluster in self._clusters.list()}
+        live = [item for item in self._engine.pool.live() if item.cluster_id not in kept]
+        return [*map(self._shown, kept.values()), *map(self._shown_live, live)]
 
     def _shown(self, cluster: AllPurposeCluster) -> Mapping[str, Any]:
         state = self._clusters.state(cluster.cluster_id)
