@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from prefect import Flow, runtime
+from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
@@ -16,10 +16,19 @@ from blocks.databricks import (
     DatabricksJob,
     DatabricksRun,
     Outcome,
+    Patience,
     RunState,
 )
 from flows.prefect_api import unless_away
-from flows.record import Record, read_record, take_up
+from flows.record import (
+    NOTHING_STARTED,
+    Notes,
+    Record,
+    note_launch,
+    note_nothing_started,
+    read_notes,
+    take_up,
+)
 from flows.reports import report_link
 
 
@@ -27,37 +36,41 @@ def start_or_adopt(
     job: DatabricksJob,
     parameters: Mapping[str, str],
     usable: Callable[[RunState], bool],
-    noted: Record | None,
-) -> DatabricksRun:
+    notes: Notes,
+) -> tuple[DatabricksRun, Notes]:
     """Return the job run of this flow run, which another process of it may have started.
 
     Args:
         job: The job.
         parameters: Values for its job parameters, if it has to be started.
         usable: Says of a job run that was started before whether what it has made is still there.
-        noted: What that process noted; None when there was none.
+        notes: What such a process noted.
+
+    Returns:
+        The run, and the notes by which another process would find it, too.
     """
-    logger = get_run_logger()
-    flow_run_id = UUID(runtime.flow_run.id)
-    before = noted.run_id if noted else None
-    if before is not None and (adopted := _adopt(job, before, usable)):
-        logger.info("Going on with Databricks run %d", before)
-        return adopted
-    while True:
-        # The token is the same for every process that gets here, so they all start the same run.
-        run = job.trigger(parameters, f"prefect-{uuid5(flow_run_id, str(before))}")
-        if run.state.outcome is not Outcome.CANCELED:
-            return run
-        # A process started it, was stopped before it could note it, and cancelled it.
-        run.close()
-        before = run.run_id
+    patience = notes.patience()
+    before = notes.record
+    if before is not None and (adopted := _adopt(job, before, usable, patience)):
+        get_run_logger().info("Going on with Databricks run %d", adopted.run_id)
+        return adopted, notes
+    # Processes that know the same notes have the same token, and so start the same run.
+    token = uuid5(notes.flow_run_id, before.launch.token if before else "")
+    launch = job.prepare(parameters, f"prefect-{token}", patience)
+    notes = note_launch(notes, launch, str(job._block_document_name))
+    try:
+        return job.start(launch, patience), notes
+    except ApiError as error:
+        if not error.transient:
+            note_nothing_started(notes)
+        raise
 
 
-def note(run: DatabricksRun, job: DatabricksJob, noted: Record | None) -> Record:
+def take_up_run(run: DatabricksRun, job: DatabricksJob, notes: Notes) -> Record:
     """Note the job run in the flow run, and show where it is."""
     url = run.state.run_page_url
     get_run_logger().info("Databricks run %d: %s", run.run_id, url)
-    record = take_up(UUID(runtime.flow_run.id), run, str(job._block_document_name), noted)
+    record = take_up(notes, run, str(job._block_document_name))
     run.change_parameters(record.parameters)
     with unless_away("the link to the run"):
         report_link(run.state, job.job_name)
@@ -91,13 +104,13 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     second line: in another process, for a flow process that was killed before it could; and in a
     process that went on after that one, but failed before it took up the job run.
     """
-    record = read_record(flow_run.id)
-    if record is None:
+    record = read_notes(flow_run.id).record
+    if record is None or record.run_id == NOTHING_STARTED:
         return
     job = DatabricksJob.load(record.job_block)
     assert isinstance(job, DatabricksJob)  # noqa: S101  # load() is typed for async code, too
     try:
-        with job.attach(record.run_id) as job_run:
+        with _reopen(job, record) as job_run:
             # What failed and has ended may be under repair by others a moment later.
             if not (state.is_failed() and job_run.state.outcome.ended):
                 job_run.cancel()
@@ -107,17 +120,29 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             raise
 
 
+def _reopen(job: DatabricksJob, record: Record, patience: Patience | None = None) -> DatabricksRun:
+    """Take up the job run that was noted, whether or not it was known by then which one it is."""
+    if record.run_id is not None:
+        return job.attach(record.run_id, patience)
+    run = job.start(record.launch, patience)
+    run.skip_ended()
+    return run
+
+
 def _adopt(
-    job: DatabricksJob, run_id: int, usable: Callable[[RunState], bool]
+    job: DatabricksJob, record: Record, usable: Callable[[RunState], bool], patience: Patience
 ) -> DatabricksRun | None:
-    """Return a run that was started before; None, and say so, when it is of no more use."""
+    """Return the run that was noted; None, and say so, when it is of no more use."""
+    if record.run_id == NOTHING_STARTED:
+        return None
     logger = get_run_logger()
     try:
-        run = job.attach(run_id)
+        run = _reopen(job, record, patience)
     except ApiError as error:
         if not error.missing:
             raise
-        logger.warning("Databricks run %d is gone, starting afresh: %s", run_id, error.message)
+        which = "" if record.run_id is None else f" {record.run_id}"
+        logger.warning("Databricks run%s is gone, starting afresh: %s", which, error.message)
         return None
     useless = ""
     if run.state.outcome is Outcome.CANCELED:
@@ -128,7 +153,7 @@ def _adopt(
         useless = "belongs to a job that was deleted"
     if not useless:
         return run
-    logger.warning("Databricks run %d %s, starting afresh", run_id, useless)
+    logger.warning("Databricks run %d %s, starting afresh", run.run_id, useless)
     with run:
         if not run.state.outcome.ended:
             run.cancel()

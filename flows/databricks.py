@@ -30,12 +30,12 @@ from blocks.databricks import (
     plan_repair,
     repaired_tasks,
 )
-from flows.adopting import cancel_on_error, note, start_or_adopt
+from flows.adopting import cancel_on_error, start_or_adopt, take_up_run
 from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
 from flows.mirrors import Mirrors
 from flows.prefect_api import unless_away
-from flows.record import Record, note_answer, read_record
+from flows.record import Record, note_answer, read_notes
 from flows.reports import report_failure, report_receipt, report_tasks
 
 
@@ -99,10 +99,11 @@ def run_job(
         DatabricksRunFailedError: The run ended without success.
         DatabricksError: The run could not be started, watched or repaired; it was cancelled.
     """
-    noted = read_record(UUID(runtime.flow_run.id))
-    with start_or_adopt(job, parameters, usable, noted) as run, Mirrors(after) as mirrors:
+    notes = read_notes(UUID(runtime.flow_run.id))
+    run, notes = start_or_adopt(job, parameters, usable, notes)
+    with run, Mirrors(after) as mirrors:
         with cancel_on_error(run):
-            record = note(run, job, noted)
+            record = take_up_run(run, job, notes)
             failures = known_failures(run)
             with unless_away("what happened before"):
                 mirrors.catch_up(run.state, failures)
@@ -269,7 +270,7 @@ def _unless_edited(
     # An earlier repair may have made the changes of this plan already, before a restart.
     before, now = (
         change_clusters(settings, plan.cluster_changes)
-        for settings in (record.settings, run.job_settings())
+        for settings in (record.launch.settings, run.job_settings())
     )
     changed = "; ".join(differences(before, now))
     if not changed:

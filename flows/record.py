@@ -1,8 +1,9 @@
 """What a flow run notes about its Databricks run, for the process that goes on after it.
 
 The notes are labels of the flow run, which every process can read: one that was started after a
-crash, a hook in the worker, the sweep. Who reads them takes up the same job run with the same
-budget, so a restart grants nothing; what a person asks for does (see :func:`granted`).
+crash, a hook in the worker, the sweep. A job run is noted before it is started, so that whoever
+goes on can start just that one again, and has it. Who reads the notes takes up the same job run
+with the same budget, so a restart grants nothing; what a person asks for does (:func:`granted`).
 """
 
 from __future__ import annotations
@@ -12,20 +13,26 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging import get_run_logger
 
-from blocks.databricks import DatabricksRun, RepairPolicy, RunState
-from flows.prefect_api import patiently
+from blocks.databricks import DatabricksRun, Launch, Patience, RepairPolicy
+from flows.prefect_api import patiently, unless_away
 
 _RUN_LABEL = "databricks.run_id"
 _JOB_LABEL = "databricks.job_block"
-_SETTINGS_LABEL = "databricks.job_settings"
+_LAUNCH_LABEL = "databricks.launch"
 _BUDGET_LABEL = "databricks.budget"
 _PARAMETERS_LABEL = "databricks.changed_parameters"
+_UNANSWERED_LABEL = "databricks.unanswered_since"
+# Labels cannot be taken away.
+_NONE = ""
+NOTHING_STARTED = 0
 
 
 @dataclass(frozen=True)
@@ -50,41 +57,73 @@ class Budget:
 
 @dataclass(frozen=True)
 class Record:
-    """The notes of a flow run.
+    """The notes of a flow run about its job run.
 
     Attributes:
-        run_id: Its job run.
         job_block: Name of the Databricks Job block that speaks to the run's workspace.
-        settings: The job's settings when the run was started.
+        launch: What starts the job run; the token is empty for one that others have started.
+        run_id: The job run; None while Databricks has not said which one that is, and
+            ``NOTHING_STARTED`` when it has refused the launch.
         budget: What it may still spend.
         parameters: Job parameters that a person changed since.
     """
 
-    run_id: int
     job_block: str
-    settings: Mapping[str, Any]
+    launch: Launch
+    run_id: int | None
     budget: Budget
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def granted(noted: Budget | None, failures: int, state: RunState, now: float) -> Budget:
-    """Decide which budget counts when a flow run starts, or starts again.
+@dataclass(frozen=True)
+class Notes:
+    """All that is known of a flow run when a process of it starts.
 
-    A new job run has one from its own start. A flow run that failed starts again only because a
-    person (or an automation of theirs) wants it to, and so has a new one. One that crashed, was
-    suspended or lost its machine did not fail: it goes on with what it had.
+    Attributes:
+        flow_run_id: The flow run.
+        failures: How often it has failed so far.
+        record: Its notes about its job run; None before it has one.
+        unanswered_since: From when on Databricks has not answered, in epoch seconds; None if it
+            has.
+    """
+
+    flow_run_id: UUID
+    failures: int = 0
+    record: Record | None = None
+    unanswered_since: float | None = None
+
+    def patience(self) -> Patience:
+        """Return the patience with Databricks that is left, which is noted from now on."""
+        return Patience(since=self.unanswered_since, tell=self._note_silence)
+
+    def _note_silence(self, patience: Patience) -> None:
+        since = patience.since
+        with unless_away("that Databricks does not answer"):
+            _put(self.flow_run_id, {_UNANSWERED_LABEL: since or _NONE})
+        if since is not None:
+            get_run_logger().warning(
+                "Databricks has not answered since %s; giving up at %s",
+                *(
+                    datetime.fromtimestamp(when).astimezone().strftime("%X %Z")
+                    for when in (since, since + patience.seconds)
+                ),
+            )
+
+
+def granted(noted: Budget, failures: int, repairs: int, now: float) -> Budget:
+    """Decide which budget counts when a flow run starts again.
+
+    A flow run that failed starts again only because a person (or an automation of theirs) wants it
+    to, and so has a new one. One that crashed, was suspended or lost its machine did not fail: it
+    goes on with what it had.
 
     Args:
-        noted: The budget that was noted for this job run; None without one.
+        noted: The budget that was noted for its job run.
         failures: How often the flow run has failed so far.
-        state: The job run.
+        repairs: How many repairs the job run has had.
         now: The current time, in epoch seconds.
     """
-    if noted is None:
-        return Budget(failures, state.repairs, state.start_time / 1000)
-    if failures > noted.failures:
-        return Budget(failures, state.repairs, now)
-    return noted
+    return Budget(failures, repairs, now) if failures > noted.failures else noted
 
 
 def count_failures(states: Iterable[State[Any]]) -> int:
@@ -93,47 +132,67 @@ def count_failures(states: Iterable[State[Any]]) -> int:
 
 
 def record_of(flow_run: FlowRun) -> Record | None:
-    """Read the notes of a flow run; None when it has started no job run."""
-    labels = flow_run.labels
-    if _RUN_LABEL not in labels:
+    """Read what a flow run has noted about its job run; None when it has none."""
+    labels = {name: str(value) for name, value in flow_run.labels.items()}
+    if not labels.get(_LAUNCH_LABEL):
         return None
+    run_id = labels[_RUN_LABEL]
     return Record(
-        run_id=int(labels[_RUN_LABEL]),
-        job_block=str(labels[_JOB_LABEL]),
-        settings=json.loads(str(labels[_SETTINGS_LABEL])),
-        budget=Budget(**json.loads(str(labels[_BUDGET_LABEL]))),
-        parameters=json.loads(str(labels[_PARAMETERS_LABEL])),
+        job_block=labels[_JOB_LABEL],
+        launch=Launch(**json.loads(labels[_LAUNCH_LABEL])),
+        run_id=int(run_id) if run_id else None,
+        budget=Budget(**json.loads(labels[_BUDGET_LABEL])),
+        parameters=json.loads(labels[_PARAMETERS_LABEL]),
     )
 
 
 @patiently
-def read_record(flow_run_id: UUID) -> Record | None:
+def read_notes(flow_run_id: UUID) -> Notes:
     """Read the notes of a flow run from the Prefect API."""
     with get_client(sync_client=True) as client:
-        return record_of(client.read_flow_run(flow_run_id))
+        flow_run = client.read_flow_run(flow_run_id)
+        failures = count_failures(client.read_flow_run_states(flow_run_id))
+    silence = str(flow_run.labels.get(_UNANSWERED_LABEL, _NONE))
+    return Notes(flow_run_id, failures, record_of(flow_run), float(silence) if silence else None)
 
 
-def take_up(flow_run_id: UUID, run: DatabricksRun, job_block: str, noted: Record | None) -> Record:
+def note_launch(notes: Notes, launch: Launch, job_block: str) -> Notes:
+    """Note a job run that is about to be started, in the place of one that was before it.
+
+    Args:
+        notes: The notes so far.
+        launch: What starts it.
+        job_block: Name of the Databricks Job block that speaks to its workspace.
+    """
+    record = Record(job_block, launch, None, Budget(notes.failures, 0, time.time()))
+    return _noted(notes, record)
+
+
+def note_nothing_started(notes: Notes) -> None:
+    """Note that Databricks has refused the launch."""
+    if notes.record is not None:
+        _noted(notes, replace(notes.record, run_id=NOTHING_STARTED))
+
+
+def take_up(notes: Notes, run: DatabricksRun, job_block: str) -> Record:
     """Note which job run a flow run has, and return the notes that count from now on.
 
     Args:
-        flow_run_id: The flow run.
-        run: Its job run.
+        notes: The notes so far; without a record for a job run that others have started.
+        run: The job run.
         job_block: Name of the Databricks Job block that speaks to the run's workspace.
-        noted: The notes so far, perhaps about another job run; None without any.
     """
-    if noted is not None and noted.run_id != run.run_id:
-        noted = None
-    failures = _failures_of(flow_run_id)
-    budget = granted(noted.budget if noted else None, failures, run.state, time.time())
-    if noted is not None and noted.budget == budget:
-        return noted
-    record = (
-        Record(run.run_id, job_block, run.job_settings(), budget)
-        if noted is None
-        else replace(noted, budget=budget)
-    )
-    _write(flow_run_id, record)
+    state = run.state
+    before = notes.record
+    if before is None:
+        launch = Launch(state.job_id, run.job_settings(), dict(state.job_parameters), token="")
+        budget = Budget(notes.failures, state.repairs, state.start_time / 1000)
+        record = Record(job_block, launch, run.run_id, budget)
+    else:
+        budget = granted(before.budget, notes.failures, state.repairs, time.time())
+        record = replace(before, run_id=run.run_id, budget=budget)
+    if record != before:
+        _noted(notes, record)
     return record
 
 
@@ -148,20 +207,23 @@ def note_answer(flow_run_id: UUID, record: Record, parameters: Mapping[str, str]
     return noted
 
 
-@patiently
-def _failures_of(flow_run_id: UUID) -> int:
-    with get_client(sync_client=True) as client:
-        return count_failures(client.read_flow_run_states(flow_run_id))
+def _noted(notes: Notes, record: Record) -> Notes:
+    _write(notes.flow_run_id, record)
+    return replace(notes, record=record)
 
 
 @patiently
 def _write(flow_run_id: UUID, record: Record) -> None:
     labels: dict[str, Any] = {
-        _RUN_LABEL: record.run_id,
         _JOB_LABEL: record.job_block,
-        _SETTINGS_LABEL: json.dumps(record.settings),
+        _LAUNCH_LABEL: json.dumps(asdict(record.launch)),
+        _RUN_LABEL: _NONE if record.run_id is None else record.run_id,
         _BUDGET_LABEL: json.dumps(asdict(record.budget)),
         _PARAMETERS_LABEL: json.dumps(dict(record.parameters)),
     }
+    _put(flow_run_id, labels)
+
+
+def _put(flow_run_id: UUID, labels: dict[str, Any]) -> None:
     with get_client(sync_client=True) as client:
         client.update_flow_run_labels(flow_run_id, labels)

@@ -21,7 +21,7 @@ from flows.connections import Connections
 from flows.databricks import conclude, known_failures, watch
 from flows.form import Text, titled
 from flows.mirrors import Mirrors
-from flows.record import read_record, take_up
+from flows.record import read_notes, take_up
 
 
 class NotRepairedError(ValueError):
@@ -48,12 +48,11 @@ def repair_databricks_run(
         job: Name of the Databricks Job block whose workspace has the run.
     """
     block: DatabricksJob = Connections(databricks_job=job).load_databricks_job()
-    flow_run_id = UUID(runtime.flow_run.id)
-    with block.attach(run_id) as run, Mirrors(()) as mirrors:
-        noted = read_record(flow_run_id)
-        if noted is None:
+    notes = read_notes(UUID(runtime.flow_run.id))
+    with block.attach(run_id, notes.patience()) as run, Mirrors(()) as mirrors:
+        if notes.record is None:
             _check_ended(run.state)
-        before = take_up(flow_run_id, run, job, noted).budget.repairs
+        before = take_up(notes, run, job).budget.repairs
         # A process of this flow run that was killed may have sent the repair already.
         plan = _plan(run.state, tasks) if run.state.repairs == before else None
         failures = known_failures(run)

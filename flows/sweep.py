@@ -151,7 +151,8 @@ def _runs_taken_up() -> Iterator[int]:
         while page := client.read_flow_runs(
             flow_run_filter=alive, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=offset
         ):
-            yield from (record.run_id for each in page if (record := record_of(each)))
+            records = (record_of(each) for each in page)
+            yield from (record.run_id for record in records if record and record.run_id)
             offset += len(page)
 
 

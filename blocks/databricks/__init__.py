@@ -13,11 +13,12 @@ from blocks.databricks.errors import (
 )
 from blocks.databricks.failures import FailureClass, Symptom, classify
 from blocks.databricks.job import DatabricksJob
+from blocks.databricks.patience import Patience
 from blocks.databricks.plan import NoRepair, RepairPlan, plan_repair
 from blocks.databricks.policy import RepairPolicy, WhenExhausted
 from blocks.databricks.receipt import Receipt, make_receipt
 from blocks.databricks.rounds import repaired_tasks
-from blocks.databricks.run import DatabricksRun, TaskFailure
+from blocks.databricks.run import DatabricksRun, Launch, TaskFailure
 from blocks.databricks.spec import AccessControl, GitSource, NotebookTask, RunAs
 from blocks.databricks.state import HistoryItem, Outcome, RunState, Status, TaskAttempt
 
@@ -33,9 +34,11 @@ __all__ = [
     "HistoryItem",
     "JobBusyError",
     "JobSpecError",
+    "Launch",
     "NoRepair",
     "NotebookTask",
     "Outcome",
+    "Patience",
     "Receipt",
     "RepairError",
     "RepairPlan",

@@ -1,8 +1,9 @@
 """A thin client of the Jobs API 2.2 and the workspace API, over the stock credentials block.
 
 One connection pool serves a whole job run. Every method that reads, and every one that may safely
-be sent twice, is retried within a wall-clock budget; the others raise :class:`UnreachableError` or
-:class:`ApiError` at once, and the caller finds out what happened before it sends again.
+be sent twice, is retried for as long as there is patience; the others raise
+:class:`UnreachableError` or :class:`ApiError` at once, and the caller finds out what happened
+before it sends again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any, Self
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from prefect_databricks import DatabricksCredentials
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from blocks.databricks.errors import ApiError, UnreachableError
+from blocks.databricks.patience import Patience
 
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _PAGED = ("tasks", "job_clusters", "job_parameters", "repair_history", "environments", "parameters")
@@ -51,9 +53,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same request may succeed a little later."""
-    if isinstance(error, ApiError):
-        return error.throttled or error.status >= 500
-    return isinstance(error, UnreachableError)
+    return error.transient if isinstance(error, ApiError) else isinstance(error, UnreachableError)
 
 
 class JobsClient:
@@ -61,7 +61,7 @@ class JobsClient:
 
     Args:
         credentials: The stock credentials block; its ``get_client()`` is called once.
-        budget_seconds: Wall-clock time within which a request is tried again.
+        patience: For how long requests are tried again; ten minutes by default.
         sleep: Waits between tries; given by tests with a clock of their own.
 
     Example:
@@ -74,11 +74,11 @@ class JobsClient:
     def __init__(
         self,
         credentials: DatabricksCredentials,
-        budget_seconds: float = 600,
+        patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
-        self._budget_seconds = budget_seconds
+        self._patience = patience or Patience()
         self._sleep = sleep
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
@@ -280,10 +280,11 @@ class JobsClient:
         return answer
 
     def retrying(self) -> Retrying:
-        """Return what calls a function again after transient failures, within the budget."""
+        """Return what calls a function again after transient failures, while there is patience."""
         return Retrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_before_delay(self._budget_seconds),
+            stop=self._patience.is_over,
+            before_sleep=self._patience.before_another_try,
             wait=_wait,
             sleep=self._sleep,
             reraise=True,
@@ -308,6 +309,21 @@ class JobsClient:
         return self._send(method, path, query, body)
 
     def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        try:
+            answer = self._exchange(method, path, query, body)
+        except (ApiError, UnreachableError) as error:
+            self._patience.unanswered() if is_transient(error) else self._patience.answered()
+            raise
+        self._patience.answered()
+        return answer
+
+    def _exchange(
         self,
         method: str,
         path: str,

@@ -33,6 +33,11 @@ class ApiError(DatabricksError):
         return self.status == 429
 
     @property
+    def transient(self) -> bool:
+        """True when the same request may succeed a little later, or has succeeded unseen."""
+        return self.throttled or self.status >= 500
+
+    @property
     def missing(self) -> bool:
         """True when what was asked for does not exist (any more): a 400 for jobs and runs."""
         return self.status in (400, 404)

@@ -11,8 +11,9 @@ from pydantic import Field
 from blocks.databricks.checks import overridden_parameters, problems
 from blocks.databricks.client import JobsClient
 from blocks.databricks.errors import JobSpecError
+from blocks.databricks.patience import Patience
 from blocks.databricks.redaction import redact
-from blocks.databricks.run import DatabricksRun
+from blocks.databricks.run import DatabricksRun, Launch
 from blocks.databricks.saved_job import ensure_job
 from blocks.databricks.settings import job_settings
 from blocks.databricks.sources import read_notebooks, upload_notebooks
@@ -78,6 +79,24 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             ApiError: Databricks refused something.
             UnreachableError: Databricks could not be reached.
         """
+        return self.start(self.prepare(parameters, idempotency_token))
+
+    def prepare(
+        self,
+        parameters: Mapping[str, str] | None = None,
+        idempotency_token: str | None = None,
+        patience: Patience | None = None,
+    ) -> Launch:
+        """Do all of :meth:`trigger` but start the run.
+
+        Who writes the launch down before :meth:`start` can do that again after a crash, whatever
+        has become of the job meanwhile, and has the same run.
+
+        Args:
+            parameters: Values for the job's parameters.
+            idempotency_token: As for :meth:`trigger`, which says what is raised, too.
+            patience: How long Databricks may go without an answer; ten minutes by default.
+        """
         values = {**self.parameters, **(parameters or {})}
         token = idempotency_token or f"prefect-{uuid4()}"
         sources, unreadable = read_notebooks(self.tasks)
@@ -86,28 +105,53 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             raise JobSpecError(redact(f"The job cannot run: {'; '.join(found)}."))
         for warning in overridden_parameters(self.tasks, values):
             self.logger.warning(warning)
-        with ExitStack() as on_error:
-            client = on_error.enter_context(JobsClient(self.databricks_credentials))
+        with JobsClient(self.databricks_credentials, patience) as client:
             paths = upload_notebooks(client, self.workspace_folder, self.tasks, sources)
-            job_id = ensure_job(client, job_settings(self, paths), self.access_control_list)
+            wanted = job_settings(self, paths)
+            job_id, settings = ensure_job(client, wanted, self.access_control_list)
+        return Launch(job_id, settings, values, token)
+
+    def start(self, launch: Launch, patience: Patience | None = None) -> DatabricksRun:
+        """Start the run of a launch, or take up the one that it has started before.
+
+        Args:
+            launch: What :meth:`prepare` has returned.
+            patience: How long Databricks may go without an answer; ten minutes by default.
+
+        Returns:
+            The run; use it in a ``with`` block.
+
+        Raises:
+            ApiError: Databricks refused it, as when the job or the run was deleted meanwhile.
+            UnreachableError: Databricks could not be reached.
+        """
+
+        def take(client: JobsClient) -> DatabricksRun:
+            run_id = client.run_now(launch.job_id, launch.parameters, launch.token)
+            return DatabricksRun(client, run_id, launch.parameters)
+
+        with ExitStack() as on_error:
+            client = on_error.enter_context(JobsClient(self.databricks_credentials, patience))
             try:
-                run = DatabricksRun(client, client.run_now(job_id, values, token), values)
+                run = take(client)
+                run.settle()
             except Exception:
                 raise
             except BaseException:
-                # Interrupted while it started: the token tells which run that was, or would be.
-                DatabricksRun(client, client.run_now(job_id, values, token), values).cancel()
+                # Interrupted while it started: the launch tells which run that was, or would be.
+                take(client).cancel()
                 raise
             on_error.pop_all()
         return run
 
-    def attach(self, run_id: int) -> DatabricksRun:
+    def attach(self, run_id: int, patience: Patience | None = None) -> DatabricksRun:
         """Take up a run that was started before; nothing is uploaded and nothing is changed.
 
         Repairs send the job parameters again that the run shows.
 
         Args:
             run_id: The run's id.
+            patience: How long Databricks may go without an answer; ten minutes by default.
 
         Returns:
             The run; use it in a ``with`` block. Its :meth:`~DatabricksRun.watch` does not tell
@@ -118,9 +162,10 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             UnreachableError: Databricks could not be reached.
         """
         with ExitStack() as on_error:
-            client = on_error.enter_context(JobsClient(self.databricks_credentials))
+            client = on_error.enter_context(JobsClient(self.databricks_credentials, patience))
             run = DatabricksRun(client, run_id, {})
             run.change_parameters(run.state.job_parameters)
+            run.settle()
             run.skip_ended()
             on_error.pop_all()
         return run

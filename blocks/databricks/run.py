@@ -26,10 +26,28 @@ from blocks.databricks.rounds import repair_is_visible
 from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
 
 _REPAIR_BUDGET_SECONDS = 600.0
-_CANCEL_BUDGET_SECONDS = 300.0
+# How long the end of a run that was cancelled may take.
+_END_SECONDS = 300.0
 # How many looks, a second apart, may still show a run as it was before its repair.
 _STALE_READS = 25
 _TRACE_LINES = 40
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that starts a job run. Sent again, even by another process, it gives the same run.
+
+    Attributes:
+        job_id: The saved job.
+        settings: The job's settings as ``jobs/get`` shows them, with which the run starts.
+        parameters: Values for the job's parameters.
+        token: Idempotency token.
+    """
+
+    job_id: int
+    settings: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    token: str
 
 
 @dataclass(frozen=True)
@@ -98,8 +116,11 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self._seen = replace(self.state, attempts=ended)
 
     def refresh(self) -> RunState:
-        """Read the run again."""
-        self.state = parse_run(self._client.get_run(self.run_id))
+        """Read the run again, and return its newest state that is known."""
+        read = parse_run(self._client.get_run(self.run_id))
+        # A replica may be behind what another one has shown: no repair is ever taken back.
+        if read.repairs >= self.state.repairs:
+            self.state = read
         return self.state
 
     @property
@@ -271,14 +292,24 @@ class DatabricksRun(JobRun[dict[str, str]]):
         # A run that has ended takes this without harm, and one that only seems to have ended,
         # because its repair does not show yet, needs it.
         self._client.cancel_run(self.run_id)
-        give_up = time.monotonic() + _CANCEL_BUDGET_SECONDS
+        if not self._ends_soon():
+            raise RunLostError(
+                f"Run {self.run_id} was cancelled but is still alive; end it by hand: "
+                f"{self.state.run_page_url}"
+            )
+
+    def settle(self) -> None:
+        """Wait for the end of a run that is on its way there, such as one that was cancelled."""
+        if self.state.status.ending:
+            self._ends_soon()
+
+    def _ends_soon(self) -> bool:
+        give_up = time.monotonic() + _END_SECONDS
         while not self.refresh().outcome.ended:
             if time.monotonic() > give_up:
-                raise RunLostError(
-                    f"Run {self.run_id} was cancelled but is still alive; end it by hand: "
-                    f"{self.state.run_page_url}"
-                )
+                return False
             self._sleep(0.5)
+        return True
 
     def failure(self, attempt: TaskAttempt) -> TaskFailure:
         """Ask why an attempt failed, without any secret in the answer.

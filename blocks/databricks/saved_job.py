@@ -14,8 +14,8 @@ from blocks.databricks.spec import AccessControl
 
 def ensure_job(
     client: JobsClient, settings: Mapping[str, Any], access: Sequence[AccessControl]
-) -> int:
-    """Return the id of the saved job of this name, created or reset as needed.
+) -> tuple[int, dict[str, Any]]:
+    """Return the id and the settings of the saved job of this name, created or reset as needed.
 
     Args:
         client: Calls Databricks.
@@ -29,18 +29,20 @@ def ensure_job(
     """
     name = str(settings["name"])
     job_id: int = client.retrying()(_find_or_create, client, settings)
-    if settings_differ(settings, client.get_job(job_id)["settings"]):
+    current: dict[str, Any] = client.get_job(job_id)["settings"]
+    if settings_differ(settings, current):
         if alive := client.active_runs(job_id):
             raise JobBusyError(
                 f"Job {name!r} has changed, but its run {alive[0]} is still alive and would be "
                 "repaired with the new settings. Wait until it has ended, or cancel it."
             )
         client.reset_job(job_id, settings)
+        current = client.get_job(job_id)["settings"]
     if access:
         permissions = permissions_to_set(access, client.get_permissions(job_id))
         if permissions is not None:
             client.set_permissions(job_id, permissions)
-    return job_id
+    return job_id, current
 
 
 def _find_or_create(client: JobsClient, settings: Mapping[str, Any]) -> int:

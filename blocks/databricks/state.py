@@ -75,6 +75,8 @@ class Status:
         termination_code: ``status.termination_details.code``, empty until the end.
         termination_type: ``status.termination_details.type``, empty until the end.
         message: The more telling one of the two messages.
+        stopped: True from the moment in which somebody cancelled it or its time was over, also
+            while it is still on its way down.
     """
 
     outcome: Outcome
@@ -83,6 +85,13 @@ class Status:
     termination_code: str = ""
     termination_type: str = ""
     message: str = ""
+    stopped: bool = False
+
+    @property
+    def ending(self) -> bool:
+        """True when it is alive, but all that is left is to end."""
+        on_its_way_down = self.stopped or self.life_cycle_state == "TERMINATING"
+        return on_its_way_down and not self.outcome.ended
 
 
 @dataclass(frozen=True)
@@ -230,6 +239,7 @@ def parse_status(payload: Mapping[str, Any]) -> Status:
         termination_code=code,
         termination_type=kind,
         message=_text(state.get("state_message")) or _text(details.get("message")),
+        stopped=state.get("user_cancelled_or_timedout") is True,
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
 from blocks.databricks import RepairPolicy
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
-from flows.record import read_record
+from flows.record import read_notes
 from flows.renewable_analysis import Analysis
 from tests.flows.analyses import analyse, flow_run_id
 from tests.flows.conftest import events, task_runs
@@ -95,6 +96,11 @@ def pass_on(here: socket.socket, there: socket.socket) -> None:
         return
 
 
+def noted_run(flow_run_id: UUID) -> int | None:
+    record = read_notes(flow_run_id).record
+    return record.run_id if record else None
+
+
 @pytest.fixture
 def line(prefect_api: str) -> Iterator[Line]:
     port = urlsplit(prefect_api).port
@@ -117,7 +123,7 @@ def test_prefect_is_away_while_the_run_is_watched(
     flow_run = create(connections, tmp_path)
     process = start(flow_run, api=f"http://127.0.0.1:{line.port}/api")
     # Before it has noted which run it started, a flow run waits for Prefect to come back.
-    wait_until(lambda: read_record(flow_run) is not None)
+    wait_until(lambda: noted_run(flow_run) is not None)
     wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
     line.cut() if how == "refused" else line.fail()
     # join_data ends, transform_data fails and is repaired without Prefect.

@@ -10,41 +10,27 @@ from hypothesis import strategies as st
 from prefect.client.schemas.objects import State
 from prefect.states import AwaitingRetry, Cancelled, Crashed, Failed, Pending, Running
 
-from blocks.databricks import HistoryItem, RepairPolicy
-from blocks.databricks.state import Outcome, RunState, Status
+from blocks.databricks import RepairPolicy
 from flows.record import Budget, count_failures, granted
 
 START = 1_760_000_000.0
 
 
-def run_with(repairs: int) -> RunState:
-    history = (None, *range(1, repairs + 1))
-    return RunState(
-        7,
-        1,
-        Status(Outcome.FAILED),
-        history=tuple(HistoryItem(repair_id, frozenset()) for repair_id in history),
-        start_time=int(START * 1000),
-    )
-
-
-def test_a_new_job_run_counts_from_its_own_start() -> None:
-    assert granted(None, 0, run_with(0), START + 500) == Budget(0, 0, START)
+FIRST = Budget(failures=2, repairs=0, since=START)
 
 
 @given(restarts=st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1e6)), min_size=1))
 def test_restarts_grant_nothing(restarts: list[tuple[int, float]]) -> None:
-    budget = first = granted(None, 2, run_with(0), START)
+    budget = FIRST
     for repairs, later in restarts:
-        budget = granted(budget, 2, run_with(repairs), START + later)
-    assert budget == first
+        budget = granted(budget, FIRST.failures, repairs, START + later)
+    assert budget == FIRST
 
 
 @given(repairs=st.integers(0, 9), later=st.floats(0, 1e6))
 def test_a_retry_after_a_failure_grants_everything_anew(repairs: int, later: float) -> None:
     now = START + later
-    before = granted(None, 0, run_with(0), START)
-    assert granted(before, 1, run_with(repairs), now) == Budget(1, repairs, now)
+    assert granted(FIRST, 3, repairs, now) == Budget(3, repairs, now)
 
 
 def test_only_failures_count_not_crashes_nor_prefects_own_retries() -> None:
@@ -64,7 +50,6 @@ def test_only_failures_count_not_crashes_nor_prefects_own_retries() -> None:
 
 @pytest.mark.parametrize(("minutes", "expected"), [(0, math.inf), (0.5, START + 30)])
 def test_the_deadline_counts_from_the_budget(minutes: float, expected: float) -> None:
-    budget = granted(None, 0, run_with(0), START)
-    assert budget.deadline(RepairPolicy(deadline_minutes=minutes)) == expected
-    later = replace(budget, since=START + 1)
+    assert FIRST.deadline(RepairPolicy(deadline_minutes=minutes)) == expected
+    later = replace(FIRST, since=START + 1)
     assert later.deadline(RepairPolicy(deadline_minutes=1)) == START + 61

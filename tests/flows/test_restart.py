@@ -6,15 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.states import Scheduled
+from prefect.states import Cancelled, Scheduled
 from prefect_aws.s3 import S3Bucket
 
 from blocks.local.workspace.testing import RunningWorkspace
+from flows.adopting import cancel_job_run
 from flows.connections import Connections
+from flows.renewable_analysis import renewable_analysis
 from flows.repair_databricks_run import repair_databricks_run
 from flows.sample import SAMPLE
 from tests.flows.analyses import as_years, expected
@@ -119,6 +123,111 @@ def test_one_job_run_when_it_is_killed_around_the_result(
     assert state_of(flow_run_id).is_completed()
     (run,) = runs_of(faulty, connections)
     assert attempts(run) == [("join_data", 0), ("transform_data", 0)]
+
+
+def start_and_kill_before_the_run_is_known(
+    faulty: RunningWorkspace, connections: Connections, output: Path
+) -> UUID:
+    """Leave a flow run behind whose job run has been started, and which does not know its id."""
+    faulty.faults.add("delay", endpoint="POST jobs/run-now", when="after", seconds=60)
+    flow_run_id = create(connections, output)
+    first = start(flow_run_id)
+    wait_until(lambda: bool(runs_of(faulty, connections)))
+    kill(first)
+    faulty.faults.clear()
+    return flow_run_id
+
+
+def test_a_job_that_is_edited_before_its_run_is_known_keeps_that_run(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty(join_data=20)
+    flow_run_id = start_and_kill_before_the_run_is_known(faulty, connections, tmp_path)
+    (run,) = runs_of(faulty, connections)
+    edit_job(faulty, run, timeout_seconds=777)
+
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    check_result(tmp_path)
+    (same,) = runs_of(faulty, connections)
+    assert same["run_id"] == run["run_id"]
+    assert faulty.journal("POST jobs/reset") == []
+
+
+def test_an_edit_before_its_run_is_known_is_not_taken_for_what_the_run_was_started_with(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    faulty.faults.add("delay", endpoint="POST jobs/run-now", when="after", seconds=60)
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: [each["end_time"] > 0 for each in runs_of(faulty, connections)] == [True])
+    kill(first)
+    edit_job(faulty, runs_of(faulty, connections)[0], timeout_seconds=777)
+
+    reschedule(flow_run_id)
+    start(flow_run_id).wait(300)
+    assert state_of(flow_run_id).is_failed()
+    assert "timeout_seconds: 0 is now 777" in str(state_of(flow_run_id).message)
+    assert faulty.journal("POST jobs/runs/repair") == []
+
+
+@pytest.mark.parametrize("gone", ["run", "job"])
+def test_what_was_started_and_is_gone_before_it_is_known_is_started_afresh(
+    gone: str, faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    flow_run_id = start_and_kill_before_the_run_is_known(faulty, connections, tmp_path)
+    (run,) = runs_of(faulty, connections)
+    with faulty.client() as client:
+        client.post("/api/2.2/jobs/runs/cancel", json={"run_id": run["run_id"]})
+        wait_until(lambda: runs_of(faulty, connections)[0]["end_time"] > 0)
+        path = "/api/2.2/jobs/runs/delete" if gone == "run" else "/api/2.2/jobs/delete"
+        client.post(path, json={f"{gone}_id": run[f"{gone}_id"]}).raise_for_status()
+
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    check_result(tmp_path)
+    (afresh,) = runs_of(faulty, connections)
+    assert afresh["run_id"] != run["run_id"]
+
+
+def test_a_run_that_is_not_known_is_cancelled_with_its_flow_run(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty(join_data=300)
+    flow_run_id = start_and_kill_before_the_run_is_known(faulty, connections, tmp_path)
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(flow_run_id)
+    # What the worker does when the flow run is cancelled.
+    cancel_job_run(renewable_analysis, flow_run, Cancelled())
+    (run,) = runs_of(faulty, connections)
+    assert run["state"]["result_state"] == "CANCELED"
+
+
+def test_a_run_that_is_ending_is_judged_by_its_end(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty(join_data=300)
+    flow_run_id = create(connections, tmp_path)
+    first = start(flow_run_id)
+    wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
+    kill(first)
+    (cancelled,) = runs_of(faulty, connections)
+    reschedule(flow_run_id)
+    second = start(flow_run_id)
+    with faulty.client() as client:
+        client.post("/api/2.2/jobs/runs/cancel", json={"run_id": cancelled["run_id"]})
+    wait_until(lambda: len(runs_of(faulty, connections)) == 2)
+    second.send_signal(signal.SIGTERM)
+    second.wait(300)
+
+
+def edit_job(workspace: RunningWorkspace, run: dict[str, Any], **settings: Any) -> None:
+    body = {"job_id": run["job_id"], "new_settings": settings}
+    with workspace.client() as client:
+        client.post("/api/2.2/jobs/update", json=body).raise_for_status()
 
 
 def test_a_restart_grants_nothing_and_a_retry_by_a_person_does(

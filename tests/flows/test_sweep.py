@@ -15,7 +15,7 @@ from flows.connections import Connections
 from flows.mirrors import repair
 from flows.naming import run_key
 from flows.object_storage import RunFolders
-from flows.record import take_up
+from flows.record import Notes, take_up
 from flows.renewable_analysis import renewable_analysis
 from flows.sweep import Swept, Verdict, judge, sweep
 from tests.flows.analyses import analyse, objects_of
@@ -94,7 +94,7 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
     foreign = job.trigger({"country": "x"})
     # Of a flow run that is over, but a person's flow run repairs it.
     repaired = job.trigger(RunFolders("x", run_key(repaired_of.id)).job_parameters(bucket))
-    take_up(alive.id, repaired, "sleeping", noted=None)
+    take_up(Notes(alive.id), repaired, "sleeping")
 
     swept = sweep(connections=mine, grace_minutes=0)
 

@@ -18,6 +18,7 @@ from prefect_databricks import DatabricksCredentials
 
 from blocks.databricks import ApiError, UnreachableError
 from blocks.databricks.client import JobsClient, retry_after_seconds
+from blocks.databricks.patience import Patience
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
@@ -33,13 +34,13 @@ class Scripted:
     port: int = 0
     ca_file: str = ""
 
-    def client(self, budget_seconds: float = 600) -> JobsClient:
+    def client(self, patience: Patience | None = None) -> JobsClient:
         credentials = DatabricksCredentials(
             databricks_instance=f"localhost:{self.port}",
             token="secret-token",
             client_kwargs={"verify": self.ca_file},
         )
-        return JobsClient(credentials, budget_seconds, self.waits.append)
+        return JobsClient(credentials, patience, self.waits.append)
 
 
 CUT = None
@@ -120,7 +121,7 @@ def test_retry_after_is_honoured(server: Scripted, header: str, least: float) ->
 
 def test_the_budget_ends(server: Scripted) -> None:
     server.answers = [refusal(503, {"Retry-After": "11"})]
-    with server.client(budget_seconds=10) as client, pytest.raises(ApiError, match="503"):
+    with server.client(Patience(seconds=10)) as client, pytest.raises(ApiError, match="503"):
         client.get_run(7)
     assert server.waits == []
 
