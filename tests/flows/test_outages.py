@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from blocks.databricks import RepairPolicy
 from blocks.local.workspace.testing import RunningWorkspace
@@ -17,7 +19,16 @@ from flows.record import read_notes
 from flows.renewable_analysis import Analysis
 from tests.flows.analyses import analyse, flow_run_id
 from tests.flows.conftest import events, task_runs
-from tests.flows.processes import alive, create, runs_of, start, state_of, wait_until
+from tests.flows.processes import (
+    alive,
+    create,
+    kill,
+    reschedule,
+    runs_of,
+    start,
+    state_of,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -177,3 +188,29 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
     assert payload["repairs"] == 2
     assert payload["repaired"] == ["join_data", "transform_data"]
     assert payload["saved_money"] == pytest.approx(payload["saved_seconds"] / 1000)
+
+
+def test_a_restart_does_not_start_the_patience_with_databricks_anew(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty(join_data=300)
+    flow_run = create(connections, tmp_path)
+    first = start(flow_run)
+    wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
+    faulty.faults.add("unavailable", endpoint="GET jobs/runs/get", times=1000)
+    wait_until(lambda: read_notes(flow_run).unanswered_since is not None)
+    kill(first)
+    # As if all that had begun nine and a half minutes ago.
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(flow_run, {"databricks.unanswered_since": time.time() - 570})
+
+    reschedule(flow_run)
+    second = start(flow_run)
+    wait_until(lambda: state_of(flow_run).is_failed(), seconds=90)
+    assert "503" in str(state_of(flow_run).message)
+    assert read_notes(flow_run).unanswered_since is None
+    # Its last act has all the patience again: nothing is left alive.
+    faulty.faults.clear()
+    second.wait(300)
+    (run,) = runs_of(faulty, connections)
+    assert run["state"]["result_state"] == "CANCELED"

@@ -206,24 +206,6 @@ def test_a_run_that_is_not_known_is_cancelled_with_its_flow_run(
     assert run["state"]["result_state"] == "CANCELED"
 
 
-def test_a_run_that_is_ending_is_judged_by_its_end(
-    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
-) -> None:
-    connections = on_faulty(join_data=300)
-    flow_run_id = create(connections, tmp_path)
-    first = start(flow_run_id)
-    wait_until(lambda: any(alive(run, "join_data") for run in runs_of(faulty, connections)))
-    kill(first)
-    (cancelled,) = runs_of(faulty, connections)
-    reschedule(flow_run_id)
-    second = start(flow_run_id)
-    with faulty.client() as client:
-        client.post("/api/2.2/jobs/runs/cancel", json={"run_id": cancelled["run_id"]})
-    wait_until(lambda: len(runs_of(faulty, connections)) == 2)
-    second.send_signal(signal.SIGTERM)
-    second.wait(300)
-
-
 def edit_job(workspace: RunningWorkspace, run: dict[str, Any], **settings: Any) -> None:
     body = {"job_id": run["job_id"], "new_settings": settings}
     with workspace.client() as client:

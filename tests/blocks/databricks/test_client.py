@@ -1,102 +1,19 @@
 """The client's transport rules, against a real HTTPS server that answers as it is told."""
 
-import json
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import trustme
 from prefect_databricks import DatabricksCredentials
 
-from blocks.databricks import ApiError, UnreachableError
+from blocks.databricks import ApiError, Patience, UnreachableError
 from blocks.databricks.client import JobsClient, retry_after_seconds
-from blocks.databricks.patience import Patience
+from tests.blocks.databricks.scripted import CUT, Scripted, ok, refusal
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-
-
-@dataclass
-class Scripted:
-    """A server with a list of answers; CUT closes the connection without one."""
-
-    answers: list[tuple[int, Any, dict[str, str]] | None] = field(default_factory=list)
-    requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-    port: int = 0
-    ca_file: str = ""
-
-    def client(self, patience: Patience | None = None) -> JobsClient:
-        credentials = DatabricksCredentials(
-            databricks_instance=f"localhost:{self.port}",
-            token="secret-token",
-            client_kwargs={"verify": self.ca_file},
-        )
-        return JobsClient(credentials, patience, self.waits.append)
-
-
-CUT = None
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Scripted]:
-    scripted = Scripted()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            url = urlsplit(self.path)
-            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            is_json = self.headers.get("Content-Type") == "application/json"
-            body = json.loads(content) if content and is_json else {}
-            query = {key: value[0] for key, value in parse_qs(url.query).items()}
-            scripted.requests.append((self.command, url.path, body or query))
-            scripted.tokens.append(str(self.headers.get("Authorization")).split()[-1])
-            given = scripted.answers.pop(0)
-            if given is None:
-                self.close_connection = True
-                return
-            status, content, headers = given
-            data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = answer  # noqa: N815  # the names that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    authority = trustme.CA()
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with ThreadingHTTPServer(("localhost", 0), Handler) as http:
-        http.socket = context.wrap_socket(http.socket, server_side=True)
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        scripted.port, scripted.ca_file = http.server_port, str(ca_file)
-        yield scripted
-        http.shutdown()
-
-
-def ok(content: Any) -> tuple[int, Any, dict[str, str]]:
-    return 200, content, {}
-
-
-def refusal(status: int, headers: dict[str, str] | None = None) -> tuple[int, Any, dict[str, str]]:
-    return status, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"}, headers or {}
 
 
 def test_a_read_outlives_503_cut_connections_and_broken_bodies(server: Scripted) -> None:
@@ -124,6 +41,62 @@ def test_the_budget_ends(server: Scripted) -> None:
     with server.client(Patience(seconds=10)) as client, pytest.raises(ApiError, match="503"):
         client.get_run(7)
     assert server.waits == []
+
+
+def test_the_patience_of_another_process_is_continued_and_starts_anew_once_it_is_over(
+    server: Scripted,
+) -> None:
+    patience = Patience(seconds=100, since=time.time() - 95)
+    server.answers = [refusal(503, {"Retry-After": "3"}), refusal(503, {"Retry-After": "5"})]
+    with server.client(patience) as client:
+        with pytest.raises(ApiError, match="503"):
+            client.get_run(7)
+        assert server.waits == [3]
+        # What has to be done at the end, such as a cancel, is worth the whole of it again.
+        server.answers = [refusal(503, {"Retry-After": "90"}), ok({})]
+        client.cancel_run(7)
+    assert server.waits == [3, 90]
+
+
+def test_an_answer_stops_the_clock(server: Scripted) -> None:
+    patience = Patience(seconds=100, since=time.time() - 95)
+    server.answers = [ok({"run_id": 7}), refusal(503, {"Retry-After": "90"}), ok({"run_id": 7})]
+    with server.client(patience) as client:
+        client.get_run(7)
+        client.get_run(7)
+    assert server.waits == [90]
+
+
+def test_only_a_silence_that_lasts_is_told_once_and_so_is_its_end(server: Scripted) -> None:
+    told: list[float | None] = []
+    patience = Patience(tell=lambda patience: told.append(patience.since))
+    server.answers = [refusal(503, {"Retry-After": "1"}), ok({"run_id": 7})]
+    with server.client(patience) as client:
+        client.get_run(7)
+        assert told == []
+        late = {"Retry-After": "6"}
+        server.answers = [refusal(503, late), refusal(503, late), ok({"run_id": 7})]
+        client.get_run(7)
+    since, over = told
+    assert since is not None
+    assert over is None
+
+
+def test_what_is_refused_again_and_again_is_given_up_although_the_rest_is_answered(
+    server: Scripted,
+) -> None:
+    with server.client(Patience(seconds=2)) as client:
+
+        def ask_twice() -> None:
+            server.answers = [ok({"run_id": 7}), CUT]
+            client.get_run(7)
+            # The waits of this test take no time.
+            time.sleep(0.3)
+            client.create_job({})
+
+        with pytest.raises(UnreachableError):
+            client.retrying()(ask_twice)
+    assert server.waits == [1]
 
 
 def test_run_now_carries_its_token_and_is_sent_again(server: Scripted) -> None:

@@ -20,6 +20,7 @@ from blocks.databricks import (
     differences,
 )
 from blocks.local.workspace.testing import RunningWorkspace
+from tests.blocks.databricks.scripted import Scripted, ok
 
 HEADER = "# Databricks notebook source\n"
 SAY = HEADER + "dbutils.notebook.exit(dbutils.widgets.get('country') + ' from ' + '{key}')\n"
@@ -231,6 +232,37 @@ def test_a_repair_that_does_not_show_yet_is_cancelled_too(
         run.cancel()
         run._sleep(3)
         assert run.refresh().outcome is Outcome.CANCELED
+
+
+def test_a_repair_that_was_seen_is_never_taken_back(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second", times=3)
+    # Every other look is answered by a replica that is behind.
+    workspace.faults.add("stale_reads", probability=0.5, times=60)
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        latest = None
+        for repairs in (1, 2, 3):
+            latest = run.repair(["second"], latest)
+            run.wait_for_completion()
+            assert run.state.repairs == repairs
+        assert run.state.outcome is Outcome.SUCCEEDED
+    assert len(workspace.journal("POST jobs/runs/repair")) == 3
+
+
+def a_run(life_cycle: str, result: str | None = None) -> tuple[int, Any, dict[str, str]]:
+    state = {"life_cycle_state": life_cycle, "result_state": result}
+    stopped = {"user_cancelled_or_timedout": True}
+    return ok({"run_id": 7, "job_id": 1, "state": state | stopped})
+
+
+def test_a_run_that_is_ending_is_taken_up_as_it_ends(server: Scripted) -> None:
+    job = DatabricksJob(databricks_credentials=server.credentials, job_name="ending", tasks=[])
+    server.answers = [a_run("RUNNING"), a_run("TERMINATING"), a_run("TERMINATED", "CANCELED")]
+    with job.attach(7) as run:
+        assert run.state.outcome is Outcome.CANCELED
+    assert server.answers == []
 
 
 def test_the_saved_job_is_reused_and_reset_only_when_it_changed(
