@@ -65,6 +65,12 @@ TERMINATION_CODES: Mapping[str, FailureClass] = MappingProxyType(
         "SKIPPED": FailureClass.UNKNOWN,
     }
 )
+# The table as a sentence, for the form in which it may be overridden.
+TERMINATION_CODES_IN_WORDS = "; ".join(
+    f"{each}: {', '.join(code for code, found in TERMINATION_CODES.items() if found is each)}"
+    for each in FailureClass
+    if each is not FailureClass.UNKNOWN
+)
 # Where no code is given (older workspaces) the type tells, and where that is missing, the result.
 _TYPES: Mapping[str, FailureClass] = {
     "INTERNAL_ERROR": FailureClass.INFRASTRUCTURE,

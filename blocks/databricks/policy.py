@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from blocks.databricks.failures import FailureClass
+from blocks.databricks.failures import TERMINATION_CODES_IN_WORDS, FailureClass
 
 _MOST = 20
 
@@ -136,7 +136,8 @@ class RepairPolicy(BaseModel):
         default={},
         description=(
             "Failures that you know better, by termination code, for example "
-            '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}.'
+            '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}. Otherwise: '
+            f"{TERMINATION_CODES_IN_WORDS}; unknown: all else, which is treated as user code."
         ),
         json_schema_extra=_place(14),
     )

@@ -5,7 +5,8 @@ from prefect import flow
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
-from blocks.databricks import RepairPolicy
+from blocks.databricks import FailureClass, RepairPolicy
+from blocks.databricks.failures import TERMINATION_CODES
 
 
 @flow
@@ -21,6 +22,15 @@ def test_the_form_explains_every_field_in_order() -> None:
         assert field["description"].endswith("."), name
         assert "default" in field, name
         assert "anyOf" not in field, name
+
+
+def test_the_form_shows_what_an_override_would_replace() -> None:
+    text = str(RepairPolicy.model_fields["failure_classes"].description)
+    *rows, rest = text.split("Otherwise: ")[1].split("; ")
+    table = {code: row.split(": ")[0] for row in rows for code in row.split(": ")[1].split(", ")}
+    known = {code: it for code, it in TERMINATION_CODES.items() if it is not FailureClass.UNKNOWN}
+    assert table == known
+    assert rest == "unknown: all else, which is treated as user code."
 
 
 def test_a_policy_keeps_its_values_through_the_api() -> None:
