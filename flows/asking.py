@@ -11,10 +11,11 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from blocks.databricks import NoRepair, RepairPlan, RunState
+from blocks.databricks import ClusterChanges, NoRepair, RepairPlan, RunState
 from flows.prefect_api import patiently
 
 _POLL_SECONDS = 2
+_SAME_CLUSTERS = ClusterChanges()
 
 
 class Decision(RunInput):
@@ -117,11 +118,18 @@ def describe_failures(state: RunState, reason: str, errors: Mapping[int, str]) -
     return "\n".join([head, "", "| task | ended as | error |", "|---|---|---|", *rows])
 
 
-def plan_decision(state: RunState, tasks: list[str]) -> RepairPlan | NoRepair:
+def plan_decision(
+    state: RunState, tasks: list[str], changes: ClusterChanges = _SAME_CLUSTERS
+) -> RepairPlan | NoRepair:
     """Turn the tasks that somebody chose into a repair.
 
     Tasks that did not succeed and wait for a chosen one are added, because ``runs/repair`` leaves
     them skipped otherwise.
+
+    Args:
+        state: The run, which has ended.
+        tasks: Keys of the chosen tasks.
+        changes: What the job's clusters have to be for it.
     """
     unknown = sorted(set(tasks) - set(state.current))
     if unknown:
@@ -135,7 +143,7 @@ def plan_decision(state: RunState, tasks: list[str]) -> RepairPlan | NoRepair:
         if key not in chosen and chosen & set(state.current[key].depends_on)
     }:
         chosen |= more
-    return RepairPlan(tuple(sorted(chosen)), state.latest_repair_id)
+    return RepairPlan(tuple(sorted(chosen)), state.latest_repair_id, cluster_changes=changes)
 
 
 def _cell(text: str) -> str:

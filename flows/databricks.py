@@ -26,6 +26,7 @@ from blocks.databricks import (
     TaskAttempt,
     TaskFailure,
     change_clusters,
+    cluster_changes,
     differences,
     plan_repair,
     repaired_tasks,
@@ -243,12 +244,14 @@ def _ask(
     """Let a person decide; return what to do, and the notes that count from now on."""
     # The same question is asked once, also by a flow run that was restarted.
     question = f"{run.run_id}-{run.state.repairs}-{record.budget.failures}"
-    decision = ask(question, run.state, reason, _errors(failures), policy.answer_seconds)
+    errors = _errors(failures)
+    decision = ask(question, run.state, reason, errors, policy.answer_seconds)
     if decision is None:
         return NoRepair(f"{reason}, and nobody answered in time"), record
     run.change_parameters(decision.parameters)
     record = note_answer(UUID(runtime.flow_run.id), record, decision.parameters)
-    return plan_decision(run.state, decision.tasks), record
+    changes = cluster_changes(run.state, policy, errors)
+    return plan_decision(run.state, decision.tasks, changes), record
 
 
 def _announce(run: DatabricksRun, plan: RepairPlan) -> None:

@@ -14,7 +14,7 @@ from blocks.databricks.errors import (
 from blocks.databricks.failures import FailureClass, Symptom, classify
 from blocks.databricks.job import DatabricksJob
 from blocks.databricks.patience import Patience
-from blocks.databricks.plan import NoRepair, RepairPlan, plan_repair
+from blocks.databricks.plan import NoRepair, RepairPlan, cluster_changes, plan_repair
 from blocks.databricks.policy import RepairPolicy, WhenExhausted
 from blocks.databricks.receipt import Receipt, make_receipt
 from blocks.databricks.rounds import repaired_tasks
@@ -54,6 +54,7 @@ __all__ = [
     "WhenExhausted",
     "change_clusters",
     "classify",
+    "cluster_changes",
     "differences",
     "make_receipt",
     "plan_repair",

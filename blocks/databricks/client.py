@@ -120,14 +120,7 @@ class JobsClient:
 
     def find_jobs(self, name: str) -> list[dict[str, Any]]:
         """Return the saved jobs of exactly this name, oldest first, without their tasks."""
-        jobs: list[dict[str, Any]] = []
-        token: str | None = ""
-        while token is not None:
-            page = self._get(
-                "2.2/jobs/list", {"name": name, "limit": 100, "page_token": token or None}
-            )
-            jobs += page.get("jobs") or []
-            token = page.get("next_page_token") or None
+        jobs = self._listed("2.2/jobs/list", "jobs", {"name": name, "limit": 100})
         # The server's filter ignores case.
         exact = [job for job in jobs if job.get("settings", {}).get("name") == name]
         return sorted(exact, key=lambda job: (job.get("created_time", 0), job["job_id"]))
@@ -181,10 +174,9 @@ class JobsClient:
         return self._get_paged("2.2/jobs/runs/get", query)
 
     def active_runs(self, job_id: int) -> list[int]:
-        """Return the ids of the job's live runs, at least the newest 25."""
+        """Return the ids of the job's live runs, newest first."""
         query = {"job_id": job_id, "active_only": "true", "limit": 25}
-        page = self._get("2.2/jobs/runs/list", query)
-        return [int(run["run_id"]) for run in page.get("runs") or []]
+        return [int(run["run_id"]) for run in self._listed("2.2/jobs/runs/list", "runs", query)]
 
     def finished_runs(self, job_id: int) -> list[dict[str, Any]]:
         """Return the job's latest ten runs that have ended, newest first, with their tasks."""
@@ -249,6 +241,15 @@ class JobsClient:
 
     def _post(self, path: str, body: Mapping[str, Any], *, repeatable: bool) -> dict[str, Any]:
         return self._call("POST", path, repeatable=repeatable, body=body)
+
+    def _listed(self, path: str, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the items of all pages of a list."""
+        page = self._get(path, query)
+        items: list[dict[str, Any]] = page.get(what) or []
+        while token := page.get("next_page_token"):
+            page = self._get(path, {**query, "page_token": token})
+            items = [*items, *(page.get(what) or [])]
+        return items
 
     def _get_paged(
         self, path: str, query: Mapping[str, Any], within: str | None = None

@@ -121,7 +121,7 @@ def plan_repair(
         latest_repair_id=state.latest_repair_id,
         delay_seconds=delay,
         reasons={cause.attempt.task_key: cause.reason for cause in causes},
-        cluster_changes=_cluster_changes(policy, state, errors),
+        cluster_changes=cluster_changes(state, policy, errors),
     )
 
 
@@ -240,9 +240,16 @@ def _delay(
     return min(longest, policy.max_delay_seconds) * (1 - policy.delay_jitter * jitter)
 
 
-def _cluster_changes(
-    policy: RepairPolicy, state: RunState, errors: Mapping[int, str]
+def cluster_changes(
+    state: RunState, policy: RepairPolicy, errors: Mapping[int, str]
 ) -> ClusterChanges:
+    """Return what the job cluster has to be from now on: what was too small once stays so.
+
+    Args:
+        state: The run.
+        policy: What the user allows.
+        errors: What ``runs/get-output`` says about failed attempts, by their run id.
+    """
     seen = set(_symptoms(state, errors))
     return ClusterChanges(
         node_type_id=policy.out_of_memory_node_type_id if Symptom.OUT_OF_MEMORY in seen else "",

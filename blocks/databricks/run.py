@@ -316,14 +316,25 @@ class DatabricksRun(JobRun[dict[str, str]]):
 
         Outputs belong to attempts; the run as a whole has none.
         """
-        # An attempt that never started has no output; its state says why.
-        output = self._client.get_output(attempt.run_id) if attempt.start_time else {}
+        output = self._output(attempt)
         error = str(output.get("error") or attempt.status.message or attempt.outcome.value)
         trace = str(output.get("error_trace") or "").splitlines()[-_TRACE_LINES:]
         secrets = self._client.secrets
         return TaskFailure(
             attempt, redact(error.strip(), secrets), redact("\n".join(trace), secrets)
         )
+
+    def _output(self, attempt: TaskAttempt) -> dict[str, Any]:
+        # An attempt that never started has no output; its state says why.
+        if not attempt.start_time:
+            return {}
+        try:
+            return self._client.get_output(attempt.run_id)
+        except ApiError as error:
+            # Not every kind of task has one, and what failed has to be known all the same.
+            if error.transient:
+                raise
+            return {}
 
     def wait_for_completion(self) -> None:  # type: ignore[override]  # synchronous, as flows are
         """Wait until the run has ended."""

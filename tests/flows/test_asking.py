@@ -158,6 +158,36 @@ def test_the_question_survives_a_process_that_was_killed(
     assert repair.body["job_parameters"]["country"] == "Norway"
 
 
+@pytest.mark.slow
+def test_what_an_earlier_repair_changed_of_the_cluster_stays_when_a_person_decides(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("out_of_memory", task="join_data")
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    policy = {
+        "user_code_repairs": 1,
+        "task_repairs": 1,
+        "out_of_memory_node_type_id": "i3.4xlarge",
+        "when_exhausted": "ask",
+    }
+    flow_run_id = create(connections, tmp_path, policy)
+    process = start(flow_run_id)
+    wait_until(lambda: state_of(flow_run_id).name == "Paused")
+    resume_flow_run(flow_run_id, run_input={"tasks": ["transform_data"]})
+    assert process.wait(300) == 0
+    assert state_of(flow_run_id).name == "Repaired"
+    (run,) = runs_of(faulty, connections)
+    assert attempts(run) == [
+        ("join_data", 0),
+        ("join_data", 1),
+        ("transform_data", 0),
+        ("transform_data", 1),
+        ("transform_data", 2),
+    ]
+    assert len(faulty.journal("POST jobs/reset")) == 1
+
+
 def deployed(connections: Connections, output: Path, **policy: object) -> UUID:
     """Create a flow run of a deployment that asks at once."""
     repair = {"max_repairs": 0, "when_exhausted": "ask", **policy}

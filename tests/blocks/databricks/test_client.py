@@ -157,6 +157,13 @@ def test_job_names_are_compared_exactly(server: Scripted) -> None:
         assert [job["job_id"] for job in client.find_jobs("j")] == [1, 3]
 
 
+def test_all_live_runs_are_listed(server: Scripted) -> None:
+    server.answers = [ok({"runs": [{"run_id": 3}], "next_page_token": "t"}), ok({})]
+    with server.client() as client:
+        assert client.active_runs(1) == [3]
+    assert server.requests[1][2]["page_token"] == "t"
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_an_oauth_token_that_expires_is_renewed(
     status: int, server: Scripted, monkeypatch: pytest.MonkeyPatch

@@ -265,6 +265,18 @@ def test_a_run_that_is_ending_is_taken_up_as_it_ends(server: Scripted) -> None:
     assert server.answers == []
 
 
+def test_a_failed_task_that_has_no_output_is_known_by_its_state(server: Scripted) -> None:
+    job = DatabricksJob(databricks_credentials=server.credentials, job_name="loop", tasks=[])
+    state = {"life_cycle_state": "INTERNAL_ERROR", "result_state": "FAILED"}
+    loop = {"task_key": "loop", "run_id": 8, "start_time": 5}
+    loop["state"] = {**state, "state_message": "2 of 3 iterations failed."}
+    refused = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Retrieving is not supported."}
+    server.answers = [ok({"run_id": 7, "state": state, "tasks": [loop]}), (400, refused, {})]
+    with job.attach(7) as run:
+        (attempt,) = run.state.causes
+        assert run.failure(attempt).error == "2 of 3 iterations failed."
+
+
 def test_the_saved_job_is_reused_and_reset_only_when_it_changed(
     make_job: MakeJob, workspace: RunningWorkspace
 ) -> None:
