@@ -64,6 +64,9 @@ class JobsClient:
         patience: For how long requests are tried again; ten minutes by default.
         sleep: Waits between tries; given by tests with a clock of their own.
 
+    Attributes:
+        patience: For how long requests are tried again.
+
     Example:
         ```python
         with JobsClient(DatabricksCredentials.load("renewables")) as client:
@@ -78,7 +81,7 @@ class JobsClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
-        self._patience = patience or Patience()
+        self.patience = patience or Patience()
         self._sleep = sleep
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
@@ -179,9 +182,13 @@ class JobsClient:
         return [int(run["run_id"]) for run in self._listed("2.2/jobs/runs/list", "runs", query)]
 
     def finished_runs(self, job_id: int) -> list[dict[str, Any]]:
-        """Return the job's latest ten runs that have ended, newest first, with their tasks."""
+        """Return the job's latest ten runs that have ended, newest first, with their tasks.
+
+        Not retried: they are good to have, and not worth waiting for.
+        """
         query = {"job_id": job_id, "completed_only": "true", "expand_tasks": "true", "limit": 10}
-        runs: list[dict[str, Any]] = self._get("2.2/jobs/runs/list", query).get("runs") or []
+        page = self._call("GET", "2.2/jobs/runs/list", repeatable=False, query=query)
+        runs: list[dict[str, Any]] = page.get("runs") or []
         return runs
 
     def get_output(self, task_run_id: int) -> dict[str, Any]:
@@ -284,8 +291,8 @@ class JobsClient:
         """Return what calls a function again after transient failures, while there is patience."""
         return Retrying(
             retry=retry_if_exception(is_transient),
-            stop=self._patience.is_over,
-            before_sleep=self._patience.before_another_try,
+            stop=self.patience.is_over,
+            before_sleep=self.patience.before_another_try,
             wait=_wait,
             sleep=self._sleep,
             reraise=True,
@@ -319,9 +326,9 @@ class JobsClient:
         try:
             answer = self._exchange(method, path, query, body)
         except (ApiError, UnreachableError) as error:
-            self._patience.unanswered() if is_transient(error) else self._patience.answered()
+            self.patience.unanswered() if is_transient(error) else self.patience.answered()
             raise
-        self._patience.answered()
+        self.patience.answered()
         return answer
 
     def _exchange(

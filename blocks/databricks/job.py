@@ -1,16 +1,17 @@
 """The block ``databricks-job``: a saved multi-task job and how to start it."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from uuid import uuid4
 
 from prefect.blocks.abstract import JobBlock
 from prefect_databricks import DatabricksCredentials
 from pydantic import Field
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from blocks.databricks.checks import overridden_parameters, problems
 from blocks.databricks.client import JobsClient
-from blocks.databricks.errors import JobSpecError
+from blocks.databricks.errors import ApiError, DatabricksError, JobSpecError, RunLostError
 from blocks.databricks.patience import Patience
 from blocks.databricks.redaction import redact
 from blocks.databricks.run import DatabricksRun, Launch
@@ -19,6 +20,10 @@ from blocks.databricks.settings import job_settings
 from blocks.databricks.sources import read_notebooks, upload_notebooks
 from blocks.databricks.spec import JobSpec
 from blocks.databricks.state import RunState, parse_run
+
+_FIRST_LOOKS = 10
+# Who interrupts a start does not wait ten minutes for Databricks.
+_LAST_TRY_SECONDS = 20.0
 
 
 class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
@@ -125,21 +130,17 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             ApiError: Databricks refused it, as when the job or the run was deleted meanwhile.
             UnreachableError: Databricks could not be reached.
         """
-
-        def take(client: JobsClient) -> DatabricksRun:
-            run_id = client.run_now(launch.job_id, launch.parameters, launch.token)
-            return DatabricksRun(client, run_id, launch.parameters)
-
         with ExitStack() as on_error:
             client = on_error.enter_context(JobsClient(self.databricks_credentials, patience))
             try:
-                run = take(client)
+                run = _started(client, launch)
                 run.settle()
             except Exception:
                 raise
             except BaseException:
                 # Interrupted while it started: the launch tells which run that was, or would be.
-                take(client).cancel()
+                client.patience.seconds = _LAST_TRY_SECONDS
+                _started(client, launch).cancel()
                 raise
             on_error.pop_all()
         return run
@@ -183,3 +184,25 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
                 for job in client.find_jobs(self.job_name)
                 for run_id in client.active_runs(int(job["job_id"]))
             ]
+
+
+def _started(client: JobsClient, launch: Launch) -> DatabricksRun:
+    """Start a run, or find the one that the launch has started, and read it."""
+    run_id = client.run_now(launch.job_id, launch.parameters, launch.token)
+    # Not every replica knows of it at once.
+    first_look = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.missing),
+        stop=stop_after_attempt(_FIRST_LOOKS),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
+    try:
+        run: DatabricksRun = first_look(DatabricksRun, client, run_id, launch.parameters)
+    except DatabricksError as error:
+        # One that nobody can watch must not go on.
+        with suppress(DatabricksError):
+            client.cancel_run(run_id)
+        raise RunLostError(
+            f"Run {run_id} was started, but cannot be read, and so was cancelled. {error}"
+        ) from error
+    return run

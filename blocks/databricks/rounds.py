@@ -58,6 +58,11 @@ def repaired_tasks(state: RunState, after: int = 0) -> tuple[str, ...]:
     return tuple(dict.fromkeys(attempt.task_key for attempt in again))
 
 
+def knows_repair(state: RunState, repair_id: int | None) -> bool:
+    """Say whether a run, as it was read, is not from before a repair; None stands for no repair."""
+    return repair_id is None or any(item.repair_id == repair_id for item in state.history)
+
+
 def repair_is_visible(state: RunState, repair_id: int) -> bool:
     """Say whether ``runs/get`` shows a repair already, with the attempts that it started.
 

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ from blocks.databricks.errors import (
 )
 from blocks.databricks.polling import Timing, expected_ends, poll_delay, timing
 from blocks.databricks.redaction import redact
-from blocks.databricks.rounds import repair_is_visible
+from blocks.databricks.rounds import knows_repair, repair_is_visible
 from blocks.databricks.state import Outcome, RunState, TaskAttempt, changes, parse_run
 
 _REPAIR_BUDGET_SECONDS = 600.0
@@ -30,7 +31,9 @@ _REPAIR_BUDGET_SECONDS = 600.0
 _END_SECONDS = 300.0
 # How many looks, a second apart, may still show a run as it was before its repair.
 _STALE_READS = 25
+_ERROR_CHARACTERS = 2_000
 _TRACE_LINES = 40
+_TRACE_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,11 @@ class DatabricksRun(JobRun[dict[str, str]]):
         self._sleep = sleep
         self.run_id = run_id
         self.state: RunState = parse_run(client.get_run(run_id))
+        # The newest repair that is known to be, whether or not the run shows it already.
+        self._newest_repair = self.state.latest_repair_id
         self._seen: RunState | None = None
         self._started = time.monotonic()
-        self._earlier: Mapping[str, list[Timing]] | None = None
+        self._earlier: dict[str, list[Timing]] | None = None
         # A repair runs on a thread of its own, and must not be sent after a cancel.
         self._sending = threading.Lock()
         self._cancelled = False
@@ -118,9 +123,9 @@ class DatabricksRun(JobRun[dict[str, str]]):
     def refresh(self) -> RunState:
         """Read the run again, and return its newest state that is known."""
         read = parse_run(self._client.get_run(self.run_id))
-        # A replica may be behind what another one has shown: no repair is ever taken back.
-        if read.repairs >= self.state.repairs:
-            self.state = read
+        # A replica may be behind what is known already: no repair is ever taken back.
+        if knows_repair(read, self._newest_repair):
+            self.state, self._newest_repair = read, read.latest_repair_id
         return self.state
 
     @property
@@ -207,11 +212,13 @@ class DatabricksRun(JobRun[dict[str, str]]):
         """Return how long tasks took in the job's latest runs, by task key, newest last."""
         if self._earlier is None:
             timings: dict[str, list[Timing]] = {}
-            for payload in reversed(self._client.finished_runs(self.state.job_id)):
-                for attempt in parse_run(payload).attempts:
-                    if attempt.outcome is Outcome.SUCCEEDED:
-                        timings.setdefault(attempt.task_key, []).append(timing(attempt))
             self._earlier = timings
+            # They only help to look at the right moment, so nothing waits for them.
+            with suppress(ApiError, UnreachableError):
+                for payload in reversed(self._client.finished_runs(self.state.job_id)):
+                    for attempt in parse_run(payload).attempts:
+                        if attempt.outcome is Outcome.SUCCEEDED:
+                            timings.setdefault(attempt.task_key, []).append(timing(attempt))
         return self._earlier
 
     def repair(self, task_keys: Sequence[str], latest_repair_id: int | None) -> int:
@@ -239,6 +246,7 @@ class DatabricksRun(JobRun[dict[str, str]]):
             raise RepairError(
                 f"Run {self.run_id} could not be repaired. {error} See {self.state.run_page_url}"
             ) from error
+        self._newest_repair = repair_id
         while not repair_is_visible(self.refresh(), repair_id):
             if time.monotonic() > give_up:
                 raise RepairError(
@@ -287,11 +295,15 @@ class DatabricksRun(JobRun[dict[str, str]]):
         Raises:
             RunLostError: It is still alive after five minutes.
         """
-        with self._sending:
-            self._cancelled = True
+        self._cancelled = True
+        repairing = self._sending.locked()
         # A run that has ended takes this without harm, and one that only seems to have ended,
         # because its repair does not show yet, needs it.
         self._client.cancel_run(self.run_id)
+        if repairing:
+            # Its answer may take longer than this process has, and it may come after the cancel.
+            with self._sending:
+                self._client.cancel_run(self.run_id)
         if not self._ends_soon():
             raise RunLostError(
                 f"Run {self.run_id} was cancelled but is still alive; end it by hand: "
@@ -305,7 +317,7 @@ class DatabricksRun(JobRun[dict[str, str]]):
 
     def _ends_soon(self) -> bool:
         give_up = time.monotonic() + _END_SECONDS
-        while not self.refresh().outcome.ended:
+        while not (self.refresh().outcome.ended and knows_repair(self.state, self._newest_repair)):
             if time.monotonic() > give_up:
                 return False
             self._sleep(0.5)
@@ -318,11 +330,12 @@ class DatabricksRun(JobRun[dict[str, str]]):
         """
         output = self._output(attempt)
         error = str(output.get("error") or attempt.status.message or attempt.outcome.value)
-        trace = str(output.get("error_trace") or "").splitlines()[-_TRACE_LINES:]
+        trace = str(output.get("error_trace") or "")
         secrets = self._client.secrets
-        return TaskFailure(
-            attempt, redact(error.strip(), secrets), redact("\n".join(trace), secrets)
-        )
+        # Twice as much is looked through as is kept, so that no half of a secret stays at the cut.
+        shown = redact(error.strip()[: 2 * _ERROR_CHARACTERS], secrets)[:_ERROR_CHARACTERS]
+        end = redact(trace[-2 * _TRACE_CHARACTERS :], secrets)[-_TRACE_CHARACTERS:]
+        return TaskFailure(attempt, shown, "\n".join(end.splitlines()[-_TRACE_LINES:]))
 
     def _output(self, attempt: TaskAttempt) -> dict[str, Any]:
         # An attempt that never started has no output; its state says why.

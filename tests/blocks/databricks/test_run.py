@@ -1,5 +1,6 @@
 """A job run from launch to verdict, on a local workspace that does what clouds do to clients."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ from blocks.databricks import (
     DatabricksJob,
     DatabricksRun,
     JobBusyError,
+    Launch,
     NotebookTask,
     Outcome,
     RepairError,
+    RunLostError,
     differences,
 )
 from blocks.local.workspace.testing import RunningWorkspace
@@ -263,6 +266,69 @@ def test_a_run_that_is_ending_is_taken_up_as_it_ends(server: Scripted) -> None:
     with job.attach(7) as run:
         assert run.state.outcome is Outcome.CANCELED
     assert server.answers == []
+
+
+def test_a_cancel_does_not_wait_for_the_answer_to_a_repair_and_ends_what_that_started(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add("exception", task="second")
+    workspace.faults.add("delay", endpoint="POST jobs/runs/repair", when="before", seconds=5)
+    workspace.faults.add("stale_reads", times=3)
+    with make_job(second=SLEEP).trigger() as run:
+        run.wait_for_completion()
+        repairing = threading.Thread(target=run.repair, args=(["second"], None), daemon=True)
+        repairing.start()
+        while not workspace.faults.armed()[1]["struck"]:
+            time.sleep(0.1)
+        run.cancel()
+        assert run.state.outcome is Outcome.CANCELED
+        assert run.state.repairs == 1
+        repairing.join(timeout=30)
+        assert not repairing.is_alive()
+    paths = [each.path.rpartition("/")[2] for each in workspace.journal("POST jobs/runs/*")]
+    assert sorted(paths) == ["cancel", "cancel", "repair"]
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "expired_token"])
+def test_a_history_that_cannot_be_read_does_not_blind_the_watch(
+    fault: str, make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    workspace.faults.add(fault, endpoint="GET jobs/runs/list", times=1000)
+    with make_job().trigger() as run:
+        run.wait_for_completion()
+        assert run.state.outcome is Outcome.SUCCEEDED
+    assert len(workspace.journal("GET jobs/runs/list")) == 1
+
+
+def test_a_run_that_is_started_and_cannot_be_read_is_not_left_alone(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    job = make_job(first=SLEEP)
+    launch = job.prepare()
+    workspace.faults.add("expired_token", endpoint="GET jobs/runs/get")
+    with pytest.raises(RunLostError, match="was started, but cannot be read, and so was cancelled"):
+        job.start(launch)
+    with job.start(launch) as run:
+        assert run.state.outcome is Outcome.CANCELED
+    assert len(workspace.journal("POST jobs/run-now")) == 2
+
+
+def test_a_run_that_not_every_replica_knows_is_looked_for_again(server: Scripted) -> None:
+    job = DatabricksJob(databricks_credentials=server.credentials, job_name="new", tasks=[])
+    unknown = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Run 7 does not exist."}
+    server.answers = [ok({"run_id": 7}), (400, unknown, {}), ok({"run_id": 7, "job_id": 1})]
+    with job.start(Launch(1, {}, {}, "token")) as run:
+        assert run.state.job_id == 1
+
+
+def test_a_long_error_is_cut(make_job: MakeJob) -> None:
+    with make_job(first=HEADER + "raise ValueError('boom ' * 500_000)").trigger() as run:
+        run.wait_for_completion()
+        (cause,) = run.state.causes
+        failure = run.failure(cause)
+    assert failure.error.startswith("ValueError: boom")
+    assert len(failure.error) == 2_000
+    assert 0 < len(failure.trace) <= 20_000
 
 
 def test_a_failed_task_that_has_no_output_is_known_by_its_state(server: Scripted) -> None:
