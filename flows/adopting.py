@@ -1,20 +1,25 @@
 """Gives a flow run its one job run on Databricks, and leaves none behind without a watcher."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-from uuid import uuid5
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
 
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
+from prefect.states import Cancelled, Crashed
 
 from blocks.databricks import (
     ApiError,
     DatabricksError,
     DatabricksJob,
     DatabricksRun,
+    JobBusyError,
     Outcome,
     Patience,
     RunState,
@@ -30,6 +35,11 @@ from flows.record import (
     take_up,
 )
 from flows.reports import report_link
+
+T = TypeVar("T")
+
+_BUSY_SECONDS = 15.0
+_ABANDONED = "Its process and its worker were stopped; its Databricks run is cancelled."
 
 
 def start_or_adopt(
@@ -56,7 +66,7 @@ def start_or_adopt(
         return adopted, notes
     # Processes that know the same notes have the same token, and so start the same run.
     token = uuid5(notes.flow_run_id, before.launch.token if before else "")
-    launch = job.prepare(parameters, f"prefect-{token}", patience)
+    launch = when_free(lambda: job.prepare(parameters, f"prefect-{token}", patience))
     notes = note_launch(notes, launch, str(job._block_document_name))
     try:
         return job.start(launch, patience), notes
@@ -64,6 +74,29 @@ def start_or_adopt(
         if not error.transient:
             note_nothing_started(notes)
         raise
+
+
+def when_free(do: Callable[[], T], until: float = math.inf) -> T:
+    """Do what would disturb other runs of the job, once none of them is alive.
+
+    Args:
+        do: What to do; raises ``JobBusyError`` while there are any.
+        until: When to give up, in epoch seconds.
+
+    Raises:
+        JobBusyError: There still are.
+    """
+    waiting = False
+    while True:
+        try:
+            return do()
+        except JobBusyError as busy:
+            if time.time() >= until:
+                raise
+            if not waiting:
+                get_run_logger().warning("Waiting: %s", busy)
+        waiting = True
+        time.sleep(max(0.0, min(_BUSY_SECONDS, until - time.time())))
 
 
 def take_up_run(run: DatabricksRun, job: DatabricksJob, notes: Notes) -> Record:
@@ -104,15 +137,37 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     second line: in another process, for a flow process that was killed before it could; and in a
     process that went on after that one, but failed before it took up the job run.
     """
-    record = read_notes(flow_run.id).record
+    _end_job_run(read_notes(flow_run.id).record, unless_ended=state.is_failed())
+
+
+def end_abandoned(flow_run_id: str) -> None:
+    """End a flow run, and its job run, of which no process is left: see :mod:`flows.watchdog`."""
+    notes = read_notes(UUID(flow_run_id))
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(notes.flow_run_id).state
+        if state is None or (state.is_final() and not state.is_crashed()):
+            return
+        if not state.is_final():
+            # First, because what goes wrong from now on is left to the sweep.
+            end: State[Any] = Cancelled() if state.is_cancelling() else Crashed(message=_ABANDONED)
+            client.set_flow_run_state(notes.flow_run_id, end, force=True)
+    _end_job_run(notes.record, unless_ended=False)
+
+
+def _end_job_run(record: Record | None, *, unless_ended: bool) -> None:
+    """Cancel the job run that was noted, if one has been started.
+
+    Args:
+        record: The notes.
+        unless_ended: Leave one alone that has ended, and may be under repair by others in a moment.
+    """
     if record is None or record.run_id == NOTHING_STARTED:
         return
     job = DatabricksJob.load(record.job_block)
     assert isinstance(job, DatabricksJob)  # noqa: S101  # load() is typed for async code, too
     try:
         with _reopen(job, record) as job_run:
-            # What failed and has ended may be under repair by others a moment later.
-            if not (state.is_failed() and job_run.state.outcome.ended):
+            if not (unless_ended and job_run.state.outcome.ended):
                 job_run.cancel()
     except ApiError as error:
         # What was deleted is not alive.

@@ -1,5 +1,6 @@
 """Asks a person what to repair, in the Prefect UI, when no repair is left to try by itself."""
 
+import math
 from collections.abc import Mapping
 from uuid import UUID, uuid4
 
@@ -28,7 +29,7 @@ class Decision(RunInput):
         ),
     )
     parameters: dict[str, str] = Field(
-        default={}, description="Job parameters to change for this repair, as JSON."
+        default={}, description="Job parameters to change from now on, as JSON."
     )
     note: str = Field(default="", description="Why; it goes into the log.")
 
@@ -61,9 +62,10 @@ def ask(
     Raises:
         Pause: The flow run is suspended, and its process has to end.
     """
-    decision = _answer(question) or _wait_for_answer(
-        question, state, describe_failures(state, reason, errors), int(timeout_seconds)
-    )
+    decision = _answer(question)
+    if decision is None and timeout_seconds > 0:
+        text = describe_failures(state, reason, errors)
+        decision = _wait_for_answer(question, state, text, math.ceil(timeout_seconds))
     if decision is not None:
         chosen = ", ".join(decision.tasks) or "nothing"
         get_run_logger().info("Decided: %s. %s", chosen, decision.note)

@@ -31,13 +31,14 @@ from blocks.databricks import (
     plan_repair,
     repaired_tasks,
 )
-from flows.adopting import cancel_on_error, start_or_adopt, take_up_run
+from flows.adopting import cancel_on_error, start_or_adopt, take_up_run, when_free
 from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
 from flows.mirrors import Mirrors
 from flows.prefect_api import unless_away
-from flows.record import Record, note_answer, read_notes
+from flows.record import Record, note_answer, note_question, read_notes
 from flows.reports import report_failure, report_receipt, report_tasks
+from flows.watchdog import watchdog
 
 
 class DatabricksRunFailedError(DatabricksError):
@@ -101,16 +102,18 @@ def run_job(
         DatabricksError: The run could not be started, watched or repaired; it was cancelled.
     """
     notes = read_notes(UUID(runtime.flow_run.id))
-    run, notes = start_or_adopt(job, parameters, usable, notes)
-    with run, Mirrors(after) as mirrors:
-        with cancel_on_error(run):
-            record = take_up_run(run, job, notes)
-            failures = known_failures(run)
-            with unless_away("what happened before"):
-                mirrors.catch_up(run.state, failures)
-            reason = _drive(run, mirrors, policy, record, failures)
-        conclude(run, reason, failures, policy)
-        return JobOutcome(run.state, run.fetch_result(), repaired_tasks(run.state), mirrors.latest)
+    with watchdog(runtime.flow_run.id):
+        run, notes = start_or_adopt(job, parameters, usable, notes)
+        with run, Mirrors(after) as mirrors:
+            with cancel_on_error(run):
+                record = take_up_run(run, job, notes)
+                failures = known_failures(run)
+                with unless_away("what happened before"):
+                    mirrors.catch_up(run.state, failures)
+                reason = _drive(run, mirrors, policy, record, failures)
+            conclude(run, reason, failures, policy)
+            results = run.fetch_result()
+            return JobOutcome(run.state, results, repaired_tasks(run.state), mirrors.latest)
 
 
 def _drive(
@@ -147,12 +150,12 @@ def _drive(
             plan, record = _ask(run, plan.reason, policy, record, failures)
         if isinstance(plan, RepairPlan):
             _announce(run, plan)
-            time.sleep(plan.delay_seconds)
+            time.sleep(plan.seconds_to_wait(run.state, time.time()))
             plan = _unless_edited(run, plan, record, policy)
+        if isinstance(plan, RepairPlan):
+            plan = _with_its_clusters(run, plan, deadline)
         if isinstance(plan, NoRepair):
             break
-        if plan.cluster_changes:
-            _change_cluster(run, plan.cluster_changes)
         mirrors.repair(run, plan)
     if not run.state.outcome.ended:
         get_run_logger().warning("Cancelling Databricks run %d: %s", run.run_id, plan.reason)
@@ -244,8 +247,10 @@ def _ask(
     """Let a person decide; return what to do, and the notes that count from now on."""
     # The same question is asked once, also by a flow run that was restarted.
     question = f"{run.run_id}-{run.state.repairs}-{record.budget.failures}"
+    record = note_question(UUID(runtime.flow_run.id), record, question)
     errors = _errors(failures)
-    decision = ask(question, run.state, reason, errors, policy.answer_seconds)
+    seconds_left = record.asked[question] + policy.answer_seconds - time.time()
+    decision = ask(question, run.state, reason, errors, seconds_left)
     if decision is None:
         return NoRepair(f"{reason}, and nobody answered in time"), record
     run.change_parameters(decision.parameters)
@@ -255,13 +260,12 @@ def _ask(
 
 
 def _announce(run: DatabricksRun, plan: RepairPlan) -> None:
-    logger = get_run_logger()
     what = ", ".join(plan.task_keys)
     if why := "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items()):
         what += f" ({why})"
-    logger.warning("Repairing run %d: %s", run.run_id, what)
-    if plan.delay_seconds:
-        logger.info("Waiting %.0f s before the repair", plan.delay_seconds)
+    if wait := plan.seconds_to_wait(run.state, time.time()):
+        what += f", in {wait:.0f} s"
+    get_run_logger().warning("Repairing run %d: %s", run.run_id, what)
 
 
 def _unless_edited(
@@ -270,9 +274,10 @@ def _unless_edited(
     """Stop a repair that would not be one of what was started."""
     if policy.use_changed_settings:
         return plan
-    # An earlier repair may have made the changes of this plan already, before a restart.
+    # What a rule changes, for this run or for another one of the same job, is no edit.
+    rules = ClusterChanges(policy.out_of_memory_node_type_id, policy.on_demand_after_spot_loss)
     before, now = (
-        change_clusters(settings, plan.cluster_changes)
+        change_clusters(settings, rules)
         for settings in (record.launch.settings, run.job_settings())
     )
     changed = "; ".join(differences(before, now))
@@ -284,11 +289,17 @@ def _unless_edited(
     )
 
 
-def _change_cluster(run: DatabricksRun, changes: ClusterChanges) -> None:
+def _with_its_clusters(
+    run: DatabricksRun, plan: RepairPlan, deadline: float
+) -> RepairPlan | NoRepair:
+    """Give the job the clusters that a repair needs, once no other run of it is alive."""
+    if not plan.cluster_changes:
+        return plan
     try:
-        run.change_cluster(changes)
+        when_free(lambda: run.change_cluster(plan.cluster_changes), until=deadline)
     except JobBusyError as error:
-        get_run_logger().warning("%s", error)
+        return NoRepair(f"its time was over before its clusters could be changed ({error})")
+    return plan
 
 
 def _errors(failures: Mapping[int, TaskFailure]) -> dict[int, str]:

@@ -29,6 +29,7 @@ _JOB_LABEL = "databricks.job_block"
 _LAUNCH_LABEL = "databricks.launch"
 _BUDGET_LABEL = "databricks.budget"
 _PARAMETERS_LABEL = "databricks.changed_parameters"
+_ASKED_LABEL = "databricks.asked"
 _UNANSWERED_LABEL = "databricks.unanswered_since"
 # Labels cannot be taken away.
 _NONE = ""
@@ -66,6 +67,7 @@ class Record:
             ``NOTHING_STARTED`` when it has refused the launch.
         budget: What it may still spend.
         parameters: Job parameters that a person changed since.
+        asked: When each question to a person was asked first, in epoch seconds.
     """
 
     job_block: str
@@ -73,6 +75,7 @@ class Record:
     run_id: int | None
     budget: Budget
     parameters: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def record_of(flow_run: FlowRun) -> Record | None:
         run_id=int(run_id) if run_id else None,
         budget=Budget(**json.loads(labels[_BUDGET_LABEL])),
         parameters=json.loads(labels[_PARAMETERS_LABEL]),
+        asked=json.loads(labels[_ASKED_LABEL]),
     )
 
 
@@ -196,6 +200,15 @@ def take_up(notes: Notes, run: DatabricksRun, job_block: str) -> Record:
     return record
 
 
+def note_question(flow_run_id: UUID, record: Record, question: str) -> Record:
+    """Note when a question is asked, unless it was asked before."""
+    if question in record.asked:
+        return record
+    noted = replace(record, asked={**record.asked, question: time.time()})
+    _write(flow_run_id, noted)
+    return noted
+
+
 def note_answer(flow_run_id: UUID, record: Record, parameters: Mapping[str, str]) -> Record:
     """Note what a person changed; the job run has its whole time again from now on."""
     noted = replace(
@@ -220,6 +233,7 @@ def _write(flow_run_id: UUID, record: Record) -> None:
         _RUN_LABEL: _NONE if record.run_id is None else record.run_id,
         _BUDGET_LABEL: json.dumps(asdict(record.budget)),
         _PARAMETERS_LABEL: json.dumps(dict(record.parameters)),
+        _ASKED_LABEL: json.dumps(dict(record.asked)),
     }
     _put(flow_run_id, labels)
 

@@ -22,6 +22,7 @@ from flows.databricks import conclude, known_failures, watch
 from flows.form import Text, titled
 from flows.mirrors import Mirrors
 from flows.record import read_notes, take_up
+from flows.watchdog import watchdog
 
 
 class NotRepairedError(ValueError):
@@ -49,7 +50,11 @@ def repair_databricks_run(
     """
     block: DatabricksJob = Connections(databricks_job=job).load_databricks_job()
     notes = read_notes(UUID(runtime.flow_run.id))
-    with block.attach(run_id, notes.patience()) as run, Mirrors(()) as mirrors:
+    with (
+        watchdog(runtime.flow_run.id),
+        block.attach(run_id, notes.patience()) as run,
+        Mirrors(()) as mirrors,
+    ):
         if notes.record is None:
             _check_ended(run.state)
         before = take_up(notes, run, job).budget.repairs

@@ -5,6 +5,7 @@ was killed cannot. This flow finds what belongs to flow runs that are over, and 
 it cannot trace to a flow run of this Prefect API stays as it is.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,7 @@ class Verdict(StrEnum):
     """What to do with what a flow run left behind."""
 
     LEAVE = "leave it"
-    END = "end its Databricks run, keep its data for a repair"
+    END = "end its Databricks run, keep its objects for a repair"
     REMOVE = "end its Databricks run, remove its data"
 
 
@@ -113,9 +114,12 @@ def sweep(
     logger = get_run_logger()
     bucket = connections.load_bucket()
     job = connections.load_databricks_job()
-    alive = {key: run.run_id for run in job.live_runs() if (key := key_of(run))}
+    alive: dict[str, list[int]] = defaultdict(list)
+    for live in job.live_runs():
+        if key := key_of(live):
+            alive[key].append(live.run_id)
     taken_up = set(_runs_taken_up()) if alive else set()
-    busy = {key for key, run_id in alive.items() if run_id in taken_up}
+    busy = {key for key, run_ids in alive.items() if taken_up.intersection(run_ids)}
     folders = run_folders(bucket)
     cancelled: list[int] = []
     dropped: list[str] = []
@@ -126,12 +130,13 @@ def sweep(
             verdict = _judge_run(key, grace, keep_failed)
             if verdict is not Verdict.LEAVE:
                 logger.info("Flow run %s is over: %s", flow_run_id(key), verdict)
-                if key in alive:
-                    with job.attach(alive[key]) as run:
+                for run_id in alive.get(key, ()):
+                    with job.attach(run_id) as run:
                         run.cancel()
-                    cancelled.append(alive[key])
-            if verdict is Verdict.REMOVE:
+                    cancelled.append(run_id)
+                # A repair reads objects; tables are made anew if they are wanted again.
                 dropped += drop_tables(connector, key)
+            if verdict is Verdict.REMOVE:
                 objects += delete_folders(bucket, sorted(folders.get(key, ())))
     ended = _end_task_runs(datetime.now(UTC) - timedelta(minutes=grace_minutes))
     return Swept(tuple(cancelled), tuple(dropped), objects, ended)

@@ -25,7 +25,7 @@ class RepairPlan:
         task_keys: Every task whose latest attempt did not succeed, once each: the failed ones and
             those that were skipped because of them (``runs/repair`` does not add these by itself).
         latest_repair_id: Id of the repair before, None for the first.
-        delay_seconds: How long to wait before it is sent.
+        delay_seconds: How long after the failure it is sent.
         reasons: Why each task failed, by task key; those that were skipped are left out.
         cluster_changes: What to change in the job cluster before the repair is sent.
     """
@@ -35,6 +35,16 @@ class RepairPlan:
     delay_seconds: float = 0.0
     reasons: Mapping[str, str] = field(default_factory=dict)
     cluster_changes: ClusterChanges = field(default_factory=ClusterChanges)
+
+    def seconds_to_wait(self, state: RunState, now: float) -> float:
+        """Return how much of the delay is left. It counts from the failure, also after a restart.
+
+        Args:
+            state: The run, which has ended.
+            now: The current time, in epoch seconds.
+        """
+        ended = state.end_time / 1000 or now
+        return max(0.0, self.delay_seconds - max(0.0, now - ended))
 
 
 @dataclass(frozen=True)
