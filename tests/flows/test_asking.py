@@ -1,6 +1,7 @@
 """A person decides what to repair, when the budget is spent."""
 
 import contextvars
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from blocks.databricks.state import Outcome, RunState, Status, TaskAttempt
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.asking import describe_failures, plan_decision
 from flows.connections import Connections
+from flows.record import read_notes
 from flows.renewable_analysis import Analysis, renewable_analysis
 from tests.flows.conftest import events
 from tests.flows.processes import (
@@ -156,6 +158,33 @@ def test_the_question_survives_a_process_that_was_killed(
     assert attempts(run) == [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
     (repair,) = faulty.journal("POST jobs/runs/repair")
     assert repair.body["job_parameters"]["country"] == "Norway"
+
+
+@pytest.mark.slow
+def test_the_time_for_an_answer_goes_on_while_no_process_waits(
+    faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    minutes = 30
+    policy = {"max_repairs": 0, "when_exhausted": "ask", "answer_within_minutes": minutes}
+    flow_run_id = create(connections, tmp_path, policy)
+    first = start(flow_run_id)
+    wait_until(lambda: state_of(flow_run_id).name == "Paused")
+    kill(first)
+    # As if it had been asked half an hour ago.
+    notes = read_notes(flow_run_id)
+    assert notes.record is not None
+    ((question, asked),) = notes.record.asked.items()
+    assert time.time() - 300 < asked < time.time()
+    with get_client(sync_client=True) as client:
+        labels: dict[str, Any] = {"databricks.asked": json.dumps({question: asked - 60 * minutes})}
+        client.update_flow_run_labels(flow_run_id, labels)
+
+    reschedule(flow_run_id)
+    start(flow_run_id).wait(300)
+    assert state_of(flow_run_id).is_failed()
+    assert "nobody answered in time" in str(state_of(flow_run_id).message)
 
 
 @pytest.mark.slow

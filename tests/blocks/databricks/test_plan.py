@@ -52,6 +52,21 @@ def test_failed_tasks_and_their_victims_are_sent_once_each() -> None:
     assert not plan.cluster_changes
 
 
+@given(
+    delay=st.floats(0, 600), passed=st.floats(-7200, 7200), ended=st.integers(1, 2_000_000_000_000)
+)
+def test_the_wait_before_a_repair_counts_from_the_failure_and_never_exceeds_the_delay(
+    delay: float, passed: float, ended: int
+) -> None:
+    state = replace(Story({"a": RAISED}).state, end_time=ended)
+    plan = RepairPlan(("a",), None, delay_seconds=delay)
+    wait = plan.seconds_to_wait(state, ended / 1000 + passed)
+    assert 0 <= wait <= delay
+    if passed >= 0:
+        assert wait == pytest.approx(max(0.0, delay - passed), abs=1e-3)
+    assert plan.seconds_to_wait(replace(state, end_time=0), 5.0) == delay
+
+
 def test_the_repair_before_is_quoted() -> None:
     story = Story({"a": RAISED}).repaired({"a": RAISED}).repaired({"a": RAISED})
     assert planned(story.state, RepairPolicy(max_repairs=3)).latest_repair_id == 7002
