@@ -34,6 +34,7 @@ _SHORT_RUN_SECONDS = 60.0
 _LATER_LOOKS = (100.0, 160.0, 260.0, 420.0)
 # What a longer run may take on top, so that it is not watched less and less.
 _SECONDS_PER_FURTHER_LOOK = 7.5
+# Jobs and their data change: how many of the latest runs are taken to be like this one.
 _RECENT = 10
 _WAITING = frozenset({"PENDING", "QUEUED", "WAITING_FOR_RETRY"})
 _UNDER_WAY = _WAITING | {"RUNNING", "TERMINATING"}
@@ -101,6 +102,7 @@ def _window(attempt: TaskAttempt, timings: Sequence[Timing], age: float) -> Wind
     # The set-up varies most; once it is over it is known.
     setups = [attempt.setup_ms / 1000] if attempt.setup_ms else [each.setup for each in timings]
     works = [each.work for each in timings]
+    # Two runs tell little about how much all of them differ, and none is exact to the second.
     spread = 0.1 if len(timings) < 3 else 0.03
     unsure = median(works) + (0.0 if attempt.setup_ms else median(setups))
     margin = 0.5 + spread * unsure
