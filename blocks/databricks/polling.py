@@ -1,9 +1,9 @@
-"""When to look at a run again: often while something is about to change, rarely otherwise. Pure.
+"""When to look at a run again: often while an end may be near, rarely otherwise. Pure.
 
 A run of seven minutes may cost 60 requests in all, and nobody knows before how long a run will be.
 Starting the first run of a job (upload, create, start) and reading its outputs takes up to sixteen
-of them; the other 44 are an allowance of looks. Most of them can be taken at any time, which is
-enough to watch a run closely for its first minute; the rest are spread over what comes then.
+of them; the other 44 are an allowance of looks. Forty can be taken at any time, which is enough to
+watch a run closely for its first minute; the rest are spread over what comes then.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from statistics import median
 from blocks.databricks.state import RunState, TaskAttempt
 
 SHORTEST = 1.0
-# Half of it is the median lag and all of it the longest, with room for a slow answer.
-_ALERT = 1.65
-# While no end is near and the allowance permits it: a failure may come at any time.
+# While an end may be near: half of it is the median lag, with room for a slow answer.
+_ALERT = 1.5
+# While none is and the allowance permits it: a failure may come at any time.
 _CALM = 20.0
-# How long the end of a task is awaited closely: one without a history, and one that is overdue.
-_PATIENCE_SECONDS = 60.0
-_OVERDUE_SECONDS = 15.0
-# Looks that can be taken at any time: alert ones for a minute, and for what a start takes.
-_FREE_LOOKS = 38
+# What has lasted long tends to last on: it is looked at again after this part of that time.
+_PART = 1 / 8
+# Gaps vary by this part, or the end of a job that always takes as long would always come late.
+_UNEVEN = 0.3
+# Before they have varied enough for that they are shorter, and grow by a second in this time.
+_EARLY_SECONDS = 15.0
+# Looks that can be taken at any time: all that a short run without a history gets.
+_FREE_LOOKS = 40
 _SHORT_RUN_SECONDS = 60.0
-# The last of the allowance comes after the end of a run of seven minutes.
-_LONG_RUN_LOOKS = 44
-_LONG_RUN_SECONDS = 420.0
+# From when on there are the other four, each 1.6 times as late as the one before; the last comes
+# after the end of a run of seven minutes.
+_LATER_LOOKS = (100.0, 160.0, 260.0, 420.0)
 # What a longer run may take on top, so that it is not watched less and less.
-_SECONDS_PER_LATER_LOOK = 7.5
+_SECONDS_PER_FURTHER_LOOK = 7.5
+# Jobs and their data change: how many of the latest runs are taken to be like this one.
 _RECENT = 10
-# A task that has waited for its compute is taken to work for at least this part of the wait.
-_WORK_PER_WAIT = 0.25
 _WAITING = frozenset({"PENDING", "QUEUED", "WAITING_FOR_RETRY"})
 _UNDER_WAY = _WAITING | {"RUNNING", "TERMINATING"}
 
@@ -96,11 +98,12 @@ def _window(attempt: TaskAttempt, timings: Sequence[Timing], age: float) -> Wind
     if life_cycle == "TERMINATING":
         return _CLEANING_UP
     if not timings:
-        return Window(_WORK_PER_WAIT * age, inf) if life_cycle in _WAITING else None
+        return Window(_PART * age, inf) if life_cycle in _WAITING else None
     # The set-up varies most; once it is over it is known.
     setups = [attempt.setup_ms / 1000] if attempt.setup_ms else [each.setup for each in timings]
     works = [each.work for each in timings]
-    spread = 0.1 if len(timings) < 3 else 0.02
+    # Two runs tell little about how much all of them differ, and none is exact to the second.
+    spread = 0.1 if len(timings) < 3 else 0.03
     unsure = median(works) + (0.0 if attempt.setup_ms else median(setups))
     margin = 0.5 + spread * unsure
     earliest = min(setups) + min(works) - margin - age
@@ -110,48 +113,50 @@ def _window(attempt: TaskAttempt, timings: Sequence[Timing], age: float) -> Wind
         earliest, latest = max(earliest, min(works) - margin), max(latest, max(works) + margin)
     if life_cycle == "QUEUED":
         # No history tells when others make room.
-        earliest, latest = max(earliest, _WORK_PER_WAIT * age), inf
+        earliest, latest = max(earliest, _PART * age), inf
     return Window(earliest, latest)
 
 
 def poll_delay(
-    *, elapsed: float, polls: int, quiet: float, ends: Iterable[Window | None] = ()
+    *, elapsed: float, polls: int, jitter: float, ends: Iterable[Window | None]
 ) -> float:
     """Seconds until the next look at a run.
 
     Args:
         elapsed: Seconds since the watch began.
         polls: Looks taken since then.
-        quiet: Seconds since something last changed.
-        ends: What :func:`expected_ends` predicts.
+        jitter: A random number from -1 to 1.
+        ends: What :func:`expected_ends` predicts; nothing while one task hands over to the next.
 
     Returns:
         At least ``SHORTEST``.
     """
-    wanted = min((_wanted(window, quiet) for window in ends), default=_wanted(None, quiet))
+    unforeseen = _unforeseen(elapsed, polls, jitter)
+    wanted = min((_wanted(window, unforeseen) for window in ends), default=SHORTEST)
     return max(SHORTEST, min(wanted, _CALM), _earliest(polls + 1) - elapsed)
 
 
-def _wanted(window: Window | None, quiet: float) -> float:
+def _wanted(window: Window | None, unforeseen: float) -> float:
     if window is None:
-        return _unforeseen(quiet, _PATIENCE_SECONDS)
+        return unforeseen
     # A narrow window is worth a closer look: its end always comes at about the same moment.
-    alert = min(_ALERT, (window.latest - window.earliest) / 8)
-    if window.earliest > 0:
-        return max(alert, window.earliest)
-    return alert if window.latest > 0 else _unforeseen(-window.latest, _OVERDUE_SECONDS)
+    alert = min(unforeseen, _ALERT, _PART * (window.latest - window.earliest))
+    return max(alert, window.earliest, -_PART * window.latest)
 
 
-def _unforeseen(since: float, patience: float) -> float:
-    """Grow with the time in which nothing happened: what has lasted long tends to last on."""
-    return _ALERT * max(since / patience, 1.0) ** 2
+def _unforeseen(elapsed: float, polls: int, jitter: float) -> float:
+    """Return after which time to look for an end that nothing predicts."""
+    if elapsed > _SHORT_RUN_SECONDS:
+        return _PART * elapsed
+    lasting = (_SHORT_RUN_SECONDS - elapsed) / max(1, _FREE_LOOKS - polls)
+    gap = min(SHORTEST + elapsed / _EARLY_SECONDS, max(_ALERT, lasting))
+    return gap * (1 + _UNEVEN * jitter)
 
 
 def _earliest(look: int) -> float:
     """Return from when on the allowance has this look, in seconds since the watch began."""
     if look <= _FREE_LOOKS:
         return 0.0
-    if look > _LONG_RUN_LOOKS:
-        return _LONG_RUN_SECONDS + (look - _LONG_RUN_LOOKS) * _SECONDS_PER_LATER_LOOK
-    part = (look - _FREE_LOOKS) / (_LONG_RUN_LOOKS - _FREE_LOOKS)
-    return _SHORT_RUN_SECONDS + part * (_LONG_RUN_SECONDS - _SHORT_RUN_SECONDS)
+    later = look - _FREE_LOOKS
+    scheduled = min(later, len(_LATER_LOOKS))
+    return _LATER_LOOKS[scheduled - 1] + (later - scheduled) * _SECONDS_PER_FURTHER_LOOK

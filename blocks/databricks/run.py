@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,7 +188,7 @@ class DatabricksRun(JobRun[dict[str, str]]):
             UnreachableError: It could not be reached within the client's budget.
         """
         # Reckoned from look to look, so that a slow answer does not make looks rarer.
-        began = changed = looked = time.monotonic()
+        began = looked = time.monotonic()
         polls = 0
         while True:
             fresh = changes(self._seen, self.state)
@@ -196,11 +197,10 @@ class DatabricksRun(JobRun[dict[str, str]]):
             left = until - time.time()
             if self.state.outcome.ended or left <= 0:
                 return
-            changed = looked if fresh else changed
             delay = poll_delay(
                 elapsed=looked - began,
                 polls=polls,
-                quiet=looked - changed,
+                jitter=random.uniform(-1, 1),  # noqa: S311  # no secret
                 ends=expected_ends(self.state, self._earlier_timings(), looked - self._started),
             )
             self._sleep(max(0.0, min(looked + delay - time.monotonic(), left)))

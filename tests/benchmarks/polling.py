@@ -13,7 +13,8 @@ from tests.benchmarks.simulated_runs import measure
 
 REAL_LENGTHS = [5, 15, 30, 60]
 LENGTHS = [5, 15, 30, 60, 120, 300, 420, 900, 1800, 3600]
-QUEUE_SECONDS = 300
+# What comes before the notebooks: the part of a run in which its cluster starts, and a queue.
+BEGINNINGS = {"": (0.3, 0), ", no start-up": (0.0, 0), ", queued first": (0.3, 300)}
 
 
 def main() -> None:
@@ -30,9 +31,9 @@ def main() -> None:
     print("  length  history              polls (most)   lag: median   95th percentile   longest")
     for length in LENGTHS:
         for known in (False, True):
-            for queue in (0, QUEUE_SECONDS):
-                polls, lags = measure(length, known=known, queue=queue)
-                kind = f"{'known' if known else 'new'}{', queued first' if queue else ''}"
+            for beginning, (start, queue) in BEGINNINGS.items():
+                polls, lags = measure(length, known=known, start=start, queue=queue)
+                kind = f"{'known' if known else 'new'}{beginning}"
                 print(
                     f"{length:6} s  {kind:20} {median(polls):7.0f} ({max(polls)})"
                     f"{median(lags):15.2f} s {quantiles(lags, n=20)[-1]:14.2f} s"

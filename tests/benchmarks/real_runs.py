@@ -30,8 +30,8 @@ from flows.databricks import run_job
 ROUNDS = 3
 NOTEBOOK = """# Databricks notebook source
 import random, time
-# Equal runs would all end at the same moment between two looks.
-time.sleep({seconds} * random.uniform(0.8, 1))
+# Runs differ; with its start-up, the longest takes about as long as the job's length.
+time.sleep({seconds} * random.uniform(0.75, 0.95))
 dbutils.notebook.exit("slept")
 """
 # Parts of a job's length, which its notebooks sleep for, one after the other.
@@ -43,7 +43,7 @@ class Measured:
     """What it takes to wait for runs of one job.
 
     Attributes:
-        length: Of the longest run, in seconds; its start-up comes on top.
+        length: Of the longest run, in seconds, with its start-up.
         contender: Who waited.
         requests: To Databricks, for one run, from its start to its outputs (median).
         prefect_task_runs: For one run (median).
