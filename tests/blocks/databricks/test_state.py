@@ -22,7 +22,7 @@ STATES = [each.value for each in RunLifecycleStateV2State] + STRANGE
 RESULTS = [each.value for each in RunResultState] + ["EVICTED", "UPSTREAM_EVICTED", *STRANGE]
 CODES = [each.value for each in TerminationCodeCode] + ["CLUSTER_TERMINATED_BY_USER", *STRANGE]
 TYPES = [each.value for each in TerminationTypeType] + STRANGE
-ALIVE = {
+ALIVE: dict[object, Outcome] = {
     "QUEUED": Outcome.PENDING,
     "PENDING": Outcome.PENDING,
     "BLOCKED": Outcome.PENDING,
@@ -101,9 +101,7 @@ def test_every_combination_has_one_meaning(payload: dict[str, Any], expected: Ou
 
 def test_no_combination_of_states_is_without_a_meaning() -> None:
     meaning_of_result = {
-        result: parse_status(status("TERMINATED", str(result))).outcome
-        for result in RESULTS
-        if result
+        result: parse_status(status("TERMINATED", result)).outcome for result in map(str, RESULTS)
     }
     for life_cycle, result, code, kind in product(LIFE_CYCLES, RESULTS, CODES, TYPES):
         details = {"termination_details": {"code": code, "type": kind}}
@@ -118,13 +116,13 @@ def test_no_combination_of_states_is_without_a_meaning() -> None:
             # A result that is left over from before a retry or a repair is no end.
             assert outcome is ALIVE[life_cycle], shown
         elif result:
-            assert outcome is meaning_of_result[result], shown
+            assert outcome is meaning_of_result[str(result)], shown
         elif life_cycle in OVER:
             assert outcome.ended, shown
     for state, code, kind in product(STATES, CODES, TYPES):
         details = {"termination_details": {"code": code, "type": kind}}
         outcome = parse_status({"status": {"state": state, **details}}).outcome
-        shown = (state, code, kind, outcome)
+        shown = (state, None, code, kind, outcome)
         if state in ALIVE:
             assert outcome is ALIVE[state], shown
         else:
@@ -199,7 +197,7 @@ def test_a_parameter_that_was_not_given_has_its_default() -> None:
 
 def test_what_tasks_were_given_instead_of_job_parameters_is_read() -> None:
     given = {"notebook_params": {"country": "Norway"}, "python_params": ["a", "b"]}
-    empty = {"jar_params": [], "sql_params": {}, "dbt_commands": None}
+    empty: dict[str, Any] = {"jar_params": [], "sql_params": {}, "dbt_commands": None}
     assert parse_run({"overriding_parameters": {**given, **empty}}).overriding_parameters == given
     assert parse_run({}).overriding_parameters == {}
 
