@@ -214,14 +214,15 @@ def conclude(
         DatabricksRunFailedError: It ended without success.
     """
     state = run.state
+    if state.repairs:
+        with unless_away("what the repairs saved"):
+            report_receipt(state, policy.price_per_hour)
     if not state.outcome.ok:
         # What was cancelled or never started has no error of its own; the run's message tells.
         causes = [failures[each.run_id] for each in state.causes if each.run_id in failures]
         emit_failed(state, reason, causes, policy)
         raise DatabricksRunFailedError(state, reason, causes)
     if state.repairs:
-        with unless_away("what the repairs saved"):
-            report_receipt(state, policy.price_per_hour)
         emit_repaired(state, repaired_tasks(state), policy)
 
 

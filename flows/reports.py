@@ -72,13 +72,12 @@ def report_failure(failure: TaskFailure) -> None:
 
 
 def report_receipt(state: RunState, price_per_hour: float) -> None:
-    """Publish and log what the repairs of a run ran again, reused and saved."""
+    """Log and publish what the repairs of a run ran again, reused and saved."""
     receipt = make_receipt(state, price_per_hour)
+    # First, because the log does without the Prefect API.
+    get_run_logger().info("%s %s", receipt.as_sentence(), state.run_page_url)
     create_markdown_artifact(
         f"# Repairs of run {state.run_id}\n\n{receipt.as_markdown()}\n{state.run_page_url}",
         key=f"databricks-receipt-{state.run_id}",
         description="What the repairs ran again, what they reused, and what that saved.",
-    )
-    get_run_logger().info(
-        "Repairs of run %d saved %.1f s against full re-runs", state.run_id, receipt.saved_seconds
     )

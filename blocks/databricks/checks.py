@@ -16,6 +16,8 @@ from blocks.databricks.spec import JobSpec, NotebookTask
 # Limits of the Jobs API.
 _KEY = re.compile(r"[\w\-]{1,100}", re.ASCII)
 _PARAMETER_NAME = re.compile(r"[\w\-.]+", re.ASCII)
+# What Python makes of bytes that are no text, in a file name for example. JSON cannot say it.
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 _JOB_PARAMETER_BYTES = 10_000
 _TASK_PARAMETER_BYTES = 1_000_000
 _TOKEN_CHARACTERS = 64
@@ -128,11 +130,19 @@ def _parameter_problems(
             )
     if (size := _json_bytes(parameters)) > _JOB_PARAMETER_BYTES:
         yield _too_large("the job parameters", size, _JOB_PARAMETER_BYTES)
+    yield from _text_problems("job parameter", parameters)
     for task in tasks:
         if (size := _json_bytes(task.parameters)) > _TASK_PARAMETER_BYTES:
             yield _too_large(
                 f"the parameters of task {task.task_key!r}", size, _TASK_PARAMETER_BYTES
             )
+        yield from _text_problems(f"task {task.task_key!r}: parameter", task.parameters)
+
+
+def _text_problems(what: str, parameters: Mapping[str, str]) -> Iterator[str]:
+    for name, value in parameters.items():
+        if found := _NO_TEXT.search(f"{name}{value}"):
+            yield f"{what} {name!r} is no text: it has {found.group()!r}"
 
 
 def _git_problems(spec: JobSpec) -> Iterator[str]:
@@ -185,7 +195,6 @@ def _token_problems(token: str) -> Iterator[str]:
 
 def _json_bytes(parameters: Mapping[str, str]) -> int:
     text = json.dumps(dict(parameters), ensure_ascii=False, separators=(",", ":"))
-    # A file name may hold bytes that are no text, which JSON cannot say either.
     return len(text.encode(errors="backslashreplace"))
 
 

@@ -65,23 +65,27 @@ TERMINATION_CODES: Mapping[str, FailureClass] = MappingProxyType(
         "SKIPPED": FailureClass.UNKNOWN,
     }
 )
-# The table as a sentence, for the form in which it may be overridden.
-TERMINATION_CODES_IN_WORDS = "; ".join(
-    f"{each}: {', '.join(code for code, found in TERMINATION_CODES.items() if found is each)}"
+# Where no code is given (older workspaces) the type tells, and where that is missing, the result.
+# So it does for a time-out, whose code is CANCELED although nobody cancelled it.
+RESULT_STATES: Mapping[str, FailureClass] = MappingProxyType(
+    {
+        "EVICTED": FailureClass.INFRASTRUCTURE,
+        "TIMEDOUT": FailureClass.USER_CODE,
+        "MAXIMUM_CONCURRENT_RUNS_REACHED": FailureClass.CONFIGURATION,
+        "CANCELED": FailureClass.CANCELLED,
+    }
+)
+FAILURES: Mapping[str, FailureClass] = MappingProxyType({**TERMINATION_CODES, **RESULT_STATES})
+# The tables as a sentence, for the form in which they may be overridden.
+FAILURES_IN_WORDS = "; ".join(
+    f"{each}: {', '.join(name for name, found in FAILURES.items() if found is each)}"
     for each in FailureClass
     if each is not FailureClass.UNKNOWN
 )
-# Where no code is given (older workspaces) the type tells, and where that is missing, the result.
 _TYPES: Mapping[str, FailureClass] = {
     "INTERNAL_ERROR": FailureClass.INFRASTRUCTURE,
     "CLOUD_FAILURE": FailureClass.INFRASTRUCTURE,
     "CLIENT_ERROR": FailureClass.USER_CODE,
-}
-_RESULTS: Mapping[str, FailureClass] = {
-    "EVICTED": FailureClass.INFRASTRUCTURE,
-    "TIMEDOUT": FailureClass.USER_CODE,
-    "CANCELED": FailureClass.CANCELLED,
-    "MAXIMUM_CONCURRENT_RUNS_REACHED": FailureClass.CONFIGURATION,
 }
 
 # Words of the JVM, Python, CUDA, YARN, the kernel and the cluster's termination reasons.
@@ -125,23 +129,23 @@ def classify(
     Args:
         status: How the attempt ended.
         error: Its error as ``runs/get-output`` gives it, empty without one.
-        overrides: Classes by termination code that come before the table and the text. What was
-            cancelled stays cancelled.
+        overrides: Classes by termination code, or by result state, that come before the tables
+            and the text; the code's before the result's. What was cancelled stays cancelled.
 
     Returns:
         Exactly one class; ``UNKNOWN`` for codes that nobody has seen yet.
     """
     if status.outcome is Outcome.CANCELED:
         return FailureClass.CANCELLED
-    # A time-out is reported with the code CANCELED: nobody cancelled it.
     timed_out = status.outcome is Outcome.TIMED_OUT
     code = "" if timed_out else status.termination_code
-    if code in overrides:
-        return overrides[code]
+    for name in (code, status.result_state):
+        if name in overrides:
+            return overrides[name]
     if code:
         found = TERMINATION_CODES.get(code, FailureClass.UNKNOWN)
     elif timed_out or status.termination_type not in _TYPES:
-        found = _RESULTS.get(status.result_state, FailureClass.UNKNOWN)
+        found = RESULT_STATES.get(status.result_state, FailureClass.UNKNOWN)
     else:
         found = _TYPES[status.termination_type]
     if found in (FailureClass.CONFIGURATION, FailureClass.CANCELLED):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from blocks.databricks.failures import TERMINATION_CODES_IN_WORDS, FailureClass
+from blocks.databricks.failures import FAILURES, FAILURES_IN_WORDS, FailureClass
 
 _MOST = 20
+# No two of Databricks' own names are as alike, and any of them with a slip of the pen is.
+_ALIKE = 0.85
 
 
 class WhenExhausted(StrEnum):
@@ -135,9 +140,9 @@ class RepairPolicy(BaseModel):
     failure_classes: dict[str, FailureClass] = Field(
         default={},
         description=(
-            "Failures that you know better, by termination code, for example "
+            "Failures that you know better, by termination code or result state, for example "
             '{"LIBRARY_INSTALLATION_ERROR": "infrastructure"}. Otherwise: '
-            f"{TERMINATION_CODES_IN_WORDS}; unknown: all else, which is treated as user code."
+            f"{FAILURES_IN_WORDS}; unknown: all else, which is treated as user code."
         ),
         json_schema_extra=_place(14),
     )
@@ -166,6 +171,17 @@ class RepairPolicy(BaseModel):
         if any(name in given for name in budgets):
             return given
         return {**dict.fromkeys(budgets, given["max_repairs"]), **given}
+
+    @field_validator("failure_classes")
+    @classmethod
+    def _codes_without_slips(cls, given: Mapping[str, FailureClass]) -> Mapping[str, FailureClass]:
+        """Refuse what is no name of a failure; Databricks adds names without notice."""
+        for name in given.keys() - FAILURES.keys():
+            meant = get_close_matches(name.upper(), FAILURES, n=1, cutoff=_ALIKE)
+            if meant or not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+                hint = f"; did you mean {meant[0]}?" if meant else ""
+                raise ValueError(f"{name!r} is no termination code and no result state{hint}")
+        return given
 
     @property
     def asks(self) -> bool:

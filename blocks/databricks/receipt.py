@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
+from itertools import accumulate, pairwise
 
 from blocks.databricks.rounds import latest_attempts, split_rounds
 from blocks.databricks.state import Outcome, RunState, TaskAttempt
@@ -46,12 +48,12 @@ class RoundReceipt:
     @cached_property
     def elapsed_seconds(self) -> float:
         """What this round took: start-up, then the critical path of what ran."""
-        return self.startup_seconds + _critical_path(self.ran)
+        return self.startup_seconds + _critical_path(self.ran, ())
 
     @cached_property
     def full_seconds(self) -> float:
         """What running every task again would have taken: start-up, then the critical path."""
-        return self.startup_seconds + _critical_path((*self.ran, *self.reused))
+        return self.startup_seconds + _critical_path(self.ran, self.reused)
 
     @property
     def saved_seconds(self) -> float:
@@ -95,33 +97,53 @@ class Receipt:
         """What all repairs saved, in the currency of the price."""
         return self._price(self.saved_seconds)
 
+    def as_sentence(self) -> str:
+        """Return all of it in one line, for a log."""
+        repairs = "; ".join(
+            f"repair {number} ran {_tasks(each.ran)} again and reused {_tasks(each.reused)}"
+            for number, each in enumerate(self.repairs, 1)
+        )
+        startup = sum(each.startup_seconds for each in self.repairs)
+        price = self.price_per_hour
+        money = f", or {self.saved_money:,.2f} at {price:g} an hour," if price else ""
+        return (
+            f"Run {self.run_id}: {repairs or 'no repair'}. Saved "
+            f"{_seconds(self.saved_seconds)}{money} against full re-runs, which would have taken "
+            f"{_seconds(startup)} to start clusters as well."
+        )
+
     def as_markdown(self) -> str:
         """Return a table with one column for each repair, and one for their sum.
 
-        Facts are rows, so that the table of a repair or two fits on a phone.
+        Facts are rows, so that the table of a repair or two fits on a phone. All figures add up as
+        they are shown.
         """
         if not self.repairs:
             return f"Run {self.run_id} was not repaired.\n"
         columns = len(self.repairs) + 1
+        again = sum(each.task_seconds for each in self.repairs)
+        reused = sum(attempt.seconds for each in self.repairs for attempt in each.reused)
         rows = [
             ["", *(f"Repair {number}" for number in range(1, columns)), "Sum"],
             ["---", *["---:"] * columns],
-            ["Run again", *(_tasks(each.ran) for each in self.repairs), ""],
-            ["Reused", *(_tasks(each.reused) for each in self.repairs), ""],
+            ["Run again", *(_tasks(each.ran) for each in self.repairs), _sum(again)],
+            ["Reused", *(_tasks(each.reused) for each in self.repairs), _sum(reused)],
         ]
         times = zip(*(each.times for each in self.repairs), strict=True)
         for name, values in zip(_TIMES, times, strict=True):
-            rows.append([name, *map(_seconds, values), f"**{_seconds(sum(values))}**"])
+            rows.append([name, *map(_seconds, values), _sum(sum(values))])
         if self.price_per_hour:
-            saved = [f"{self._price(each.saved_seconds):.2f}" for each in self.repairs]
-            rows.append(["Money saved", *saved, f"**{self.saved_money:.2f}**"])
+            totals = accumulate((each.saved_seconds for each in self.repairs), initial=0.0)
+            cents = [round(100 * self._price(total)) for total in totals]
+            saved = [f"{(after - before) / 100:,.2f}" for before, after in pairwise(cents)]
+            rows.append(["Money saved", *saved, f"**{cents[-1] / 100:,.2f}**"])
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         price = f" An hour costs {self.price_per_hour:g}." if self.price_per_hour else ""
         return (
             f"{table}\n\nTimes are critical paths over `depends_on`. A full re-run would have "
             "needed a new cluster as well, so the start-up is part of both and saves nothing."
             f"{price} All attempts of run {self.run_id} together: "
-            f"{_seconds(self.task_seconds)}.\n"
+            f"{_seconds(self.task_seconds)}, of which {_seconds(again)} in repairs.\n"
         )
 
     def _price(self, seconds: float) -> float:
@@ -145,20 +167,35 @@ def make_receipt(state: RunState, price_per_hour: float = 0.0) -> Receipt:
     return Receipt(state.run_id, receipts[0], tuple(receipts[1:]), price_per_hour)
 
 
-def _critical_path(attempts: Iterable[TaskAttempt]) -> float:
+def _critical_path(ran: Iterable[TaskAttempt], reused: Iterable[TaskAttempt]) -> float:
     """Return the seconds of the longest chain of tasks, without the set-up of their cluster."""
-    work: dict[str, float] = {}
-    upstream: dict[str, tuple[str, ...]] = {}
-    for attempt in attempts:
-        seconds = (attempt.execution_ms + attempt.cleanup_ms) / 1000
-        # Databricks' own retries of a task run one after the other.
-        work[attempt.task_key] = work.get(attempt.task_key, 0.0) + seconds
-        upstream[attempt.task_key] = attempt.depends_on
-    ends: dict[str, float] = {}
+    # Databricks' own retries of a task run one after the other.
+    work = Counter[str]()
+    for attempt in (*ran, *reused):
+        work[attempt.task_key] += attempt.execution_ms + attempt.cleanup_ms
+    upstream = _upstream(ran, reused)
+    ends = dict(work)
     for key in TopologicalSorter(upstream).static_order():
-        before = max((ends[other] for other in upstream.get(key, ())), default=0.0)
-        ends[key] = before + work.get(key, 0.0)
-    return max(ends.values(), default=0.0)
+        ends[key] = work[key] + max((ends[other] for other in upstream.get(key, ())), default=0)
+    return max(ends.values(), default=0) / 1000
+
+
+def _upstream(
+    ran: Iterable[TaskAttempt], reused: Iterable[TaskAttempt]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return what each task waits for, without any circle.
+
+    The job may have been edited between a run and its repair, and its tasks turned round: then
+    only what ran last tells how the job is.
+    """
+    for attempts in ((*reused, *ran), tuple(ran)):
+        upstream = {attempt.task_key: attempt.depends_on for attempt in attempts}
+        try:
+            TopologicalSorter(upstream).prepare()
+        except CycleError:
+            continue
+        return upstream
+    return {}
 
 
 def _tasks(attempts: Iterable[TaskAttempt]) -> str:
@@ -167,8 +204,13 @@ def _tasks(attempts: Iterable[TaskAttempt]) -> str:
         + ("" if attempt.outcome is Outcome.SUCCEEDED else f" ({attempt.outcome.value})")
         for attempt in attempts
     ]
-    return ", ".join(shown) or "—"
+    return ", ".join(shown) or "nothing"
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:,.1f} s"
+    # Databricks counts in milliseconds: with all of them, whatever is shown adds up.
+    return f"{seconds:,.3f} s"
+
+
+def _sum(seconds: float) -> str:
+    return f"**{_seconds(seconds)}**"

@@ -7,9 +7,10 @@ exactly one :class:`Outcome` per attempt and never raises because of a value it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 
@@ -60,8 +61,28 @@ _RESULTS: Mapping[str, Outcome] = {
     "UPSTREAM_CANCELED": Outcome.UPSTREAM_CANCELED,
     "MAXIMUM_CONCURRENT_RUNS_REACHED": Outcome.SKIPPED,
 }
+# Where there is no result_state, the termination code says it.
+_CODES: Mapping[str, Outcome] = {
+    "SUCCESS": Outcome.SUCCEEDED,
+    "SUCCESS_WITH_FAILURES": Outcome.SUCCEEDED_WITH_FAILURES,
+    "USER_CANCELED": Outcome.CANCELED,
+    "CANCELED": Outcome.CANCELED,
+    "DISABLED": Outcome.EXCLUDED,
+    "MAX_CONCURRENT_RUNS_EXCEEDED": Outcome.SKIPPED,
+    "MAX_JOB_QUEUE_SIZE_EXCEEDED": Outcome.SKIPPED,
+}
+# A result that is shown in one of these is of the attempt before, or of the run before its repair.
+_ALIVE: Mapping[str, Outcome] = {
+    "QUEUED": Outcome.PENDING,
+    "PENDING": Outcome.PENDING,
+    "BLOCKED": Outcome.PENDING,
+    # The attempt itself is over, but the task is not: its next attempt is a new entry.
+    "WAITING_FOR_RETRY": Outcome.PENDING,
+    "WAITING": Outcome.PENDING,
+    "RUNNING": Outcome.RUNNING,
+    "TERMINATING": Outcome.RUNNING,
+}
 _ENDED_LIFE_CYCLES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
-_RUNNING_LIFE_CYCLES = frozenset({"RUNNING", "TERMINATING"})
 
 
 @dataclass(frozen=True)
@@ -159,6 +180,8 @@ class RunState:
         attempts: Every attempt of every task, in no particular order.
         history: The original run, then each repair, oldest first; empty unless it was asked for.
         job_parameters: Job parameters as the run sees them.
+        overriding_parameters: What it was started with for its tasks, in the slots that job
+            parameters replace, such as ``notebook_params``; only those that hold something.
         run_page_url: The run's page.
         start_time: Epoch milliseconds.
         end_time: Epoch milliseconds, 0 while it is alive.
@@ -171,6 +194,7 @@ class RunState:
     attempts: tuple[TaskAttempt, ...] = ()
     history: tuple[HistoryItem, ...] = ()
     job_parameters: Mapping[str, str] = field(default_factory=dict)
+    overriding_parameters: Mapping[str, Any] = field(default_factory=dict)
     run_page_url: str = ""
     start_time: int = 0
     end_time: int = 0
@@ -244,22 +268,18 @@ def parse_status(payload: Mapping[str, Any]) -> Status:
 
 
 def _outcome(life_cycle: str, result: str, code: str, kind: str) -> Outcome:
-    if life_cycle in _RUNNING_LIFE_CYCLES:
-        return Outcome.RUNNING
-    # The attempt itself is over, but the task is not: its next attempt is a new entry.
-    if life_cycle == "WAITING_FOR_RETRY":
-        return Outcome.PENDING
+    if life_cycle in _ALIVE:
+        return _ALIVE[life_cycle]
     if result:
         return _RESULTS.get(result, Outcome.FAILED)
+    if code in _CODES:
+        return _CODES[code]
     if life_cycle not in _ENDED_LIFE_CYCLES and not code:
         return Outcome.PENDING
-    if life_cycle == "SKIPPED":
+    if "SKIPPED" in (life_cycle, code):
         # A task skipped because of another one carries no result in the API's own example.
-        over_limit = code == "MAX_CONCURRENT_RUNS_EXCEEDED"
-        return Outcome.SKIPPED if over_limit else Outcome.UPSTREAM_FAILED
-    if code in ("USER_CANCELED", "CANCELED"):
-        return Outcome.CANCELED
-    return Outcome.SUCCEEDED if "SUCCESS" in (code, kind) else Outcome.FAILED
+        return Outcome.EXCLUDED if kind == "SUCCESS" else Outcome.UPSTREAM_FAILED
+    return Outcome.SUCCEEDED if kind == "SUCCESS" else Outcome.FAILED
 
 
 def changes(before: RunState | None, after: RunState) -> tuple[TaskAttempt, ...]:
@@ -287,7 +307,7 @@ def parse_attempt(payload: Mapping[str, Any]) -> TaskAttempt:
         attempt_number=_number(payload.get("attempt_number")),
         status=parse_status(payload),
         depends_on=tuple(
-            _text(_mapping(item).get("task_key")) for item in payload.get("depends_on") or ()
+            _text(item.get("task_key")) for item in _mappings(payload.get("depends_on"))
         ),
         start_time=_number(payload.get("start_time")),
         end_time=_number(payload.get("end_time")),
@@ -304,11 +324,17 @@ def parse_run(payload: Mapping[str, Any]) -> RunState:
         run_id=_number(payload.get("run_id")),
         job_id=_number(payload.get("job_id")),
         status=parse_status(payload),
-        attempts=tuple(parse_attempt(_mapping(item)) for item in payload.get("tasks") or ()),
-        history=tuple(_history_item(_mapping(i)) for i in payload.get("repair_history") or ()),
+        attempts=tuple(map(parse_attempt, _mappings(payload.get("tasks")))),
+        history=tuple(map(_history_item, _mappings(payload.get("repair_history")))),
         job_parameters={
-            _text(_mapping(item).get("name")): _text(_mapping(item).get("value"))
-            for item in payload.get("job_parameters") or ()
+            _text(item.get("name")): _text(item.get("default") if value is None else value)
+            for item in _mappings(payload.get("job_parameters"))
+            for value in [item.get("value")]
+        },
+        overriding_parameters={
+            slot: values
+            for slot, values in _mapping(payload.get("overriding_parameters")).items()
+            if values
         },
         run_page_url=_text(payload.get("run_page_url")),
         start_time=_number(payload.get("start_time")),
@@ -321,7 +347,7 @@ def _history_item(payload: Mapping[str, Any]) -> HistoryItem:
     repair_id = payload.get("id")
     return HistoryItem(
         repair_id=None if repair_id is None else _number(repair_id),
-        task_run_ids=frozenset(_number(item) for item in payload.get("task_run_ids") or ()),
+        task_run_ids=frozenset(map(_number, _items(payload.get("task_run_ids")))),
     )
 
 
@@ -329,11 +355,21 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _items(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    return (item for item in _items(value) if isinstance(item, Mapping))
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
 def _number(value: object) -> int:
+    if isinstance(value, float) and isfinite(value):
+        return int(value)
     try:
         return int(str(value))
     except ValueError:

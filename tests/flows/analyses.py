@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pandas as pd
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled
 from prefect_sqlalchemy import SqlAlchemyConnector
@@ -92,6 +94,16 @@ def as_years(frame: pd.DataFrame) -> dict[int, dict[str, float | None]]:
 def flow_run_id(state: State[Any]) -> UUID:
     assert state.state_details.flow_run_id is not None
     return state.state_details.flow_run_id
+
+
+def artifacts(run_id: UUID) -> dict[str, str]:
+    """Return what a flow run published, the newest of each key."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])),
+            sort=ArtifactSort.CREATED_DESC,
+        )
+    return {str(each.key): str(each.data) for each in reversed(found)}
 
 
 def objects_of(state: State[Any], connections: Connections) -> list[str]:

@@ -1,6 +1,7 @@
 """The flow from end to end, on the embedded stack."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,10 @@ from uuid import UUID
 
 import pandas as pd
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import TaskRun
-from prefect.client.schemas.sorting import ArtifactSort
 from prefect_sqlalchemy import SqlAlchemyConnector
 
-from blocks.databricks import RepairPolicy, RunState
+from blocks.databricks import RepairPolicy, RunState, TaskAttempt, make_receipt
 from flows.connections import Connections
 from flows.naming import slug
 from flows.renewable_analysis import Analysis
@@ -22,6 +20,7 @@ from flows.result import read_result
 from flows.sample import SAMPLE
 from tests.flows.analyses import (
     analyse,
+    artifacts,
     as_years,
     expected,
     flow_run_id,
@@ -114,30 +113,24 @@ def test_a_failed_task_is_repaired_alone(
     assert repair.id in upstream(green)
 
     story = artifacts(flow_run_id(state))
-    assert "1 to go" in story[f"databricks-error-{attempts_of(run, 'transform_data')[0]}"]
+    failed, _ = attempts_of(run, "transform_data")
+    error = story[f"databricks-error-{failed.run_id}"]
+    assert "Traceback" in error
+    assert "raise RuntimeError(f'made to fail, {left} to go')" in error
+    assert error.endswith(failed.run_page_url)
     table = json.loads(story[f"databricks-tasks-{run.run_id}"])
     assert [(row["task"], row["state"]) for row in table] == [
         ("join_data", "succeeded"),
         ("transform_data", "failed"),
         ("transform_data", "succeeded"),
     ]
-    assert "| Run again | transform_data" in story[f"databricks-receipt-{run.run_id}"]
+    assert make_receipt(run).as_markdown() in story[f"databricks-receipt-{run.run_id}"]
     assert run.run_page_url in story[f"databricks-run-{run.run_id}"]
 
 
-def attempts_of(run: RunState, task_key: str) -> list[int]:
+def attempts_of(run: RunState, task_key: str) -> list[TaskAttempt]:
     found = [each for each in run.attempts if each.task_key == task_key]
-    return [each.run_id for each in sorted(found, key=lambda each: each.attempt_number)]
-
-
-def artifacts(run_id: UUID) -> dict[str, str]:
-    """Return what a flow run published, the newest of each key."""
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])),
-            sort=ArtifactSort.CREATED_DESC,
-        )
-    return {str(each.key): str(each.data) for each in reversed(found)}
+    return sorted(found, key=lambda each: each.attempt_number)
 
 
 def upstream(task_run: TaskRun) -> list[object]:
@@ -157,10 +150,12 @@ def test_the_victims_of_a_failure_are_repaired_with_it(
 
 
 def test_what_a_repair_needs_stays_after_a_failure(
-    failing: Callable[..., Connections], tmp_path: Path
+    failing: Callable[..., Connections], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     connections = failing(transform_data=9)
-    state = analyse(connections, tmp_path, repair=RepairPolicy(max_repairs=1))
+    policy = RepairPolicy(max_repairs=1, price_per_hour=36)
+    with caplog.at_level(logging.INFO, "prefect.flow_runs"):
+        state = analyse(connections, tmp_path, repair=policy)
     assert state.is_failed()
     error = job_failure(state)
     reason = "1 repair did not help, and max_repairs allows no more"
@@ -168,6 +163,13 @@ def test_what_a_repair_needs_stays_after_a_failure(
     assert "transform_data failed: RuntimeError: made to fail, 8 to go" in str(error)
     assert error.state.run_page_url in str(error)
     assert error.state.repairs == 1
+
+    # A repair that did not help has its price as well.
+    receipt = make_receipt(error.state, 36)
+    assert receipt.saved_seconds > 0
+    story = artifacts(flow_run_id(state))
+    assert receipt.as_markdown() in story[f"databricks-receipt-{error.state.run_id}"]
+    assert f"{receipt.as_sentence()} {error.state.run_page_url}" in caplog.messages
 
     stages = {key.split("/")[0] for key in objects_of(state, connections)}
     assert stages == {"country_subset", "joined_data"}

@@ -76,6 +76,22 @@ def test_a_tasks_own_parameters_may_take_a_megabyte() -> None:
     assert found.startswith("the parameters of task 'a' take 1,000,008 bytes")
 
 
+# Bytes of a file name that are no text, for example.
+no_text = st.builds(
+    "{}{}{}".format, st.text(), st.characters(categories=["Cs"]), st.text(max_size=9)
+)
+
+
+@given(no_text)
+def test_what_is_no_text_is_said_before_json_fails_on_it(value: str) -> None:
+    spec = make_spec(make_task("a", parameters={"p": value, "q": "text"}))
+    of_job, of_task = problems(spec, {"country": value, "year": "text"}, "")
+    assert of_job.startswith("job parameter 'country' is no text: it has '\\ud")
+    assert of_task.startswith("task 'a': parameter 'p' is no text: it has '\\ud")
+    # Whoever reports it has to be able to.
+    assert of_job.encode() + of_task.encode()
+
+
 def test_a_parameter_of_a_task_that_has_no_effect_is_said() -> None:
     task = make_task(
         "a", parameters={"country": "Norway", "year": "{{job.parameters.year}}", "other": "1"}
