@@ -204,14 +204,18 @@ class JobsClient:
         run_id: int,
         task_keys: Sequence[str],
         latest_repair_id: int | None,
-        job_parameters: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> int:
-        """Send a repair and return its id. Not retried: ``runs/repair`` has no token."""
-        body: dict[str, Any] = {
-            "run_id": run_id,
-            "rerun_tasks": list(task_keys),
-            "job_parameters": dict(job_parameters),
-        }
+        """Send a repair and return its id. Not retried: ``runs/repair`` has no token.
+
+        Args:
+            run_id: The run.
+            task_keys: The tasks to run again.
+            latest_repair_id: The repair before this one, None for the first.
+            parameters: What the tasks get, by its slot: ``job_parameters``, or ``notebook_params``
+                and the like.
+        """
+        body: dict[str, Any] = {"run_id": run_id, "rerun_tasks": list(task_keys), **parameters}
         if latest_repair_id is not None:
             body["latest_repair_id"] = latest_repair_id
         return int(self._post("2.2/jobs/runs/repair", body, repeatable=False)["repair_id"])

@@ -148,7 +148,7 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
     def attach(self, run_id: int, patience: Patience | None = None) -> DatabricksRun:
         """Take up a run that was started before; nothing is uploaded and nothing is changed.
 
-        Repairs send the job parameters again that the run shows.
+        Repairs send the parameters again that the run shows.
 
         Args:
             run_id: The run's id.

@@ -262,9 +262,11 @@ class DatabricksRun(JobRun[dict[str, str]]):
             with self._sending:
                 if self._cancelled:
                     raise RepairError(f"Run {self.run_id} was cancelled before its repair.")
-                return self._client.repair_run(
-                    self.run_id, task_keys, latest_repair_id, self._parameters
-                )
+                # A run of others may have been started with the older slots, which exclude these.
+                parameters = self.state.overriding_parameters or {
+                    "job_parameters": self._parameters
+                }
+                return self._client.repair_run(self.run_id, task_keys, latest_repair_id, parameters)
         except (ApiError, UnreachableError) as error:
             # Told to slow down, there is nothing to look for, and no request to add.
             if isinstance(error, ApiError) and error.throttled:

@@ -321,6 +321,25 @@ def test_a_run_that_not_every_replica_knows_is_looked_for_again(server: Scripted
         assert run.state.job_id == 1
 
 
+def test_the_notebook_parameters_of_a_run_of_others_are_sent_again(
+    make_job: MakeJob, workspace: RunningWorkspace
+) -> None:
+    job = make_job(second=HEADER + "dbutils.notebook.exit(dbutils.widgets.get('who'))\n")
+    job = job.model_copy(update={"parameters": {}, "tasks": job.tasks[1:]})
+    job.tasks[0].depends_on.clear()
+    workspace.faults.add("exception", task="second")
+    with workspace.client() as client:
+        body = {"job_id": job.prepare().job_id, "notebook_params": {"who": "somebody else"}}
+        run_id = client.post("/api/2.2/jobs/run-now", json=body).json()["run_id"]
+    with job.attach(run_id) as run:
+        run.wait_for_completion()
+        run.repair(["second"], None)
+        run.wait_for_completion()
+        assert run.fetch_result() == {"second": "somebody else"}
+    (repair,) = workspace.journal("POST jobs/runs/repair")
+    assert "job_parameters" not in repair.body
+
+
 def test_a_long_error_is_cut(make_job: MakeJob) -> None:
     with make_job(first=HEADER + "raise ValueError('boom ' * 500_000)").trigger() as run:
         run.wait_for_completion()
