@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,9 @@ from flows.sources import HIGHEST_SHARE, LOWEST_SHARE, column_title, source_name
 from flows.temporary_tables import lock_creation, transaction
 
 SUM_COLUMN = "SHW%"
+
+# How much of what a notebook reported goes into an error.
+_SHOWN = 200
 
 # The notebooks round the sum to six decimals.
 _SUM_TOLERANCE = 1e-6
@@ -90,11 +94,11 @@ def check_report(frame: pd.DataFrame, reported: str) -> None:
     found = {"rows": len(frame), "years": [int(frame["Year"].min()), int(frame["Year"].max())]}
     try:
         said = json.loads(reported)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if said != found:
         raise ResultError(
-            f"transform_data reported {reported or 'nothing'}, but its files have "
+            f"transform_data reported {shorten(reported, _SHOWN) or 'nothing'}, but its files have "
             f"{json.dumps(found)}."
         )
 

@@ -36,7 +36,7 @@ _LATER_LOOKS = (100.0, 160.0, 260.0, 420.0)
 _SECONDS_PER_FURTHER_LOOK = 7.5
 # Jobs and their data change: how many of the latest runs are taken to be like this one.
 _RECENT = 10
-_WAITING = frozenset({"PENDING", "QUEUED", "WAITING_FOR_RETRY"})
+_WAITING = frozenset({"PENDING", "QUEUED", "WAITING", "WAITING_FOR_RETRY"})
 _UNDER_WAY = _WAITING | {"RUNNING", "TERMINATING"}
 
 
