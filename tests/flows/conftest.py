@@ -12,7 +12,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import TaskRun
 from prefect.events import Event
 from prefect.events.filters import (
@@ -228,4 +233,17 @@ def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
             if len(found) >= count:
                 return [Event.model_validate(each) for each in found]
             assert time.monotonic() < deadline, [each["event"] for each in found]
+            time.sleep(0.2)
+
+
+def assert_logged(flow_run_id: UUID, text: str) -> None:
+    """Check that a flow run has said something in its log, which arrives a moment later."""
+    deadline = time.monotonic() + 20
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        while True:
+            messages = [each.message for each in client.read_logs(wanted)]
+            if any(text in message for message in messages):
+                return
+            assert time.monotonic() < deadline, messages
             time.sleep(0.2)
