@@ -135,13 +135,19 @@ def job_on(
         client_kwargs={"verify": str(workspace.ca_file)},
     )
     tasks = [
-        _with_cell(task, ["import time", f"time.sleep({seconds[task.task_key]})"], folder)
+        with_cell(task, ["import time", f"time.sleep({seconds[task.task_key]})"], folder)
         if task.task_key in seconds
         else task
         for task in TASKS
     ]
     job = connections.load_databricks_job()
     return _job(job, databricks_credentials=credentials, tasks=tasks)
+
+
+def change_job(connections: Connections, **changes: Any) -> None:
+    """Change the definition of a job that a test has made."""
+    job = connections.load_databricks_job()
+    job.model_copy(update=changes).save(connections.databricks_job, overwrite=True)
 
 
 def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
@@ -156,10 +162,10 @@ def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
         "if left > 0:",
         "    raise RuntimeError(f'made to fail, {left} to go')",
     ]
-    return _with_cell(task, lines, folder)
+    return with_cell(task, lines, folder)
 
 
-def _with_cell(task: NotebookTask, lines: list[str], folder: Path) -> NotebookTask:
+def with_cell(task: NotebookTask, lines: list[str], folder: Path) -> NotebookTask:
     """Return the task with a cell in front of its notebook."""
     header, _, body = (PROJECT / task.notebook).read_text().partition("\n")
     cell = "\n".join([header, *lines, "", "# COMMAND ----------", ""])
@@ -236,9 +242,9 @@ def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
             time.sleep(0.2)
 
 
-def assert_logged(flow_run_id: UUID, text: str) -> None:
+def assert_logged(flow_run_id: UUID, text: str, seconds: float = 20) -> None:
     """Check that a flow run has said something in its log, which arrives a moment later."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + seconds
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
     with get_client(sync_client=True) as client:
         while True:
