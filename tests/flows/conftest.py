@@ -12,7 +12,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import TaskRun
 from prefect.events import Event
 from prefect.events.filters import (
@@ -130,13 +135,19 @@ def job_on(
         client_kwargs={"verify": str(workspace.ca_file)},
     )
     tasks = [
-        _with_cell(task, ["import time", f"time.sleep({seconds[task.task_key]})"], folder)
+        with_cell(task, ["import time", f"time.sleep({seconds[task.task_key]})"], folder)
         if task.task_key in seconds
         else task
         for task in TASKS
     ]
     job = connections.load_databricks_job()
     return _job(job, databricks_credentials=credentials, tasks=tasks)
+
+
+def change_job(connections: Connections, **changes: Any) -> None:
+    """Change the definition of a job that a test has made."""
+    job = connections.load_databricks_job()
+    job.model_copy(update=changes).save(connections.databricks_job, overwrite=True)
 
 
 def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
@@ -151,10 +162,10 @@ def _failing(task: NotebookTask, times: int, folder: Path) -> NotebookTask:
         "if left > 0:",
         "    raise RuntimeError(f'made to fail, {left} to go')",
     ]
-    return _with_cell(task, lines, folder)
+    return with_cell(task, lines, folder)
 
 
-def _with_cell(task: NotebookTask, lines: list[str], folder: Path) -> NotebookTask:
+def with_cell(task: NotebookTask, lines: list[str], folder: Path) -> NotebookTask:
     """Return the task with a cell in front of its notebook."""
     header, _, body = (PROJECT / task.notebook).read_text().partition("\n")
     cell = "\n".join([header, *lines, "", "# COMMAND ----------", ""])
@@ -228,4 +239,17 @@ def events(flow_run_id: UUID, prefix: str, count: int) -> list[Event]:
             if len(found) >= count:
                 return [Event.model_validate(each) for each in found]
             assert time.monotonic() < deadline, [each["event"] for each in found]
+            time.sleep(0.2)
+
+
+def assert_logged(flow_run_id: UUID, text: str, seconds: float = 20) -> None:
+    """Check that a flow run has said something in its log, which arrives a moment later."""
+    deadline = time.monotonic() + seconds
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        while True:
+            messages = [each.message for each in client.read_logs(wanted)]
+            if any(text in message for message in messages):
+                return
+            assert time.monotonic() < deadline, messages
             time.sleep(0.2)

@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from flows.asking import describe_failures, plan_decision
 from flows.connections import Connections
 from flows.record import read_notes
 from flows.renewable_analysis import Analysis, renewable_analysis
-from tests.flows.conftest import events
+from tests.flows.analyses import flow_run_id as id_of
+from tests.flows.conftest import assert_logged, events
 from tests.flows.processes import (
     attempts,
     create,
@@ -111,13 +113,17 @@ def run_and_answer(
 
 
 @pytest.mark.slow
-def test_the_answer_is_carried_out(failing: Callable[..., Connections], tmp_path: Path) -> None:
+def test_the_answer_is_carried_out(
+    failing: Callable[..., Connections], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="prefect.flow_runs")
     answer = {"tasks": ["transform_data"], "note": "try again"}
     state = run_and_answer(failing(transform_data=1), tmp_path, answer, minutes=5)
     assert state.name == "Repaired"
     analysis = state.result()
     assert isinstance(analysis, Analysis)
     assert analysis.databricks.repairs == 1
+    assert_logged(id_of(state), "Decided: transform_data. try again")
 
 
 @pytest.mark.slow
@@ -158,6 +164,7 @@ def test_the_question_survives_a_process_that_was_killed(
     assert attempts(run) == [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
     (repair,) = faulty.journal("POST jobs/runs/repair")
     assert repair.body["job_parameters"]["country"] == "Norway"
+    assert repair.body["job_parameters"]["note"] == "from a person"
 
 
 @pytest.mark.slow

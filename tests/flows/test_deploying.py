@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +22,13 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import emit_event
 from prefect.workers.process import ProcessWorker
 
+from blocks.databricks import RepairPolicy
+from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
-from tests.flows.conftest import PROJECT
+from tests.flows.analyses import analyse, job_failure
+from tests.flows.conftest import PROJECT, task_runs
+from tests.flows.processes import attempts, environment
+from tests.flows.processes import runs_of as job_runs
 
 pytestmark = pytest.mark.slow
 
@@ -203,3 +209,31 @@ def test_a_failed_run_of_a_country_can_start_its_repair(
     assert made is not None
     assert due - made > timedelta(minutes=29)
     assert {each.parameters["run_id"] for each in runs_of(client, repair.id)} == {2}
+
+
+def test_a_person_repairs_a_run_from_the_command_line(
+    deployed: list[DeploymentResponse],
+    worker: None,
+    faulty: RunningWorkspace,
+    on_faulty: Callable[..., Connections],
+    client: SyncPrefectClient,
+    tmp_path: Path,
+) -> None:
+    connections = on_faulty()
+    faulty.faults.add("exception", task="transform_data", error="ValueError: boom")
+    error = job_failure(analyse(connections, tmp_path, repair=RepairPolicy(max_repairs=0)))
+    run_id, job = error.state.run_id, connections.databricks_job
+    parameters = ["-p", f"run_id={run_id}", "-p", f'job="{job}"']
+    command = [*PREFECT, "deployment", "run", NAMES[1], *parameters, "--watch"]
+    subprocess.run(command, check=True, timeout=300, env=environment())
+
+    (run,) = job_runs(faulty, connections)
+    assert run["run_id"] == run_id
+    assert run["state"]["result_state"] == "SUCCESS"
+    assert attempts(run) == [("join_data", 0), ("transform_data", 0), ("transform_data", 1)]
+    (repairing,) = (
+        each for each in runs_of(client, deployed[1].id) if each.parameters["run_id"] == run_id
+    )
+    assert repairing.state_name == "Repaired"
+    shown = Counter((each.name, each.state_name) for each in task_runs(repairing.id))
+    assert shown == {("repair", "Completed"): 1, ("transform_data", "Completed"): 1}

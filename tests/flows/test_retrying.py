@@ -1,5 +1,6 @@
 """Retrying a flow run repairs its job run, or starts afresh when nothing is left to repair."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from blocks.databricks import RepairPolicy
+from blocks.local.stack import StackDetails
 from flows.adopting import cancel_job_run
 from flows.connections import Connections
 from flows.object_storage import delete_folders
@@ -24,7 +26,7 @@ from tests.flows.analyses import (
     objects_of,
     retry,
 )
-from tests.flows.conftest import task_runs
+from tests.flows.conftest import assert_logged, job_on, on_the_stack, task_runs
 
 
 def test_a_retry_repairs_the_run_that_failed(
@@ -55,8 +57,12 @@ def test_a_retry_repairs_the_run_that_failed(
 
 @pytest.mark.slow
 def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
-    failing: Callable[..., Connections], tmp_path: Path, databricks_delete: Callable[[int], None]
+    failing: Callable[..., Connections],
+    tmp_path: Path,
+    databricks_delete: Callable[[int], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="prefect.flow_runs")
     connections = failing(transform_data=2)
     first = analyse(connections, tmp_path)
     error = job_failure(first)
@@ -72,17 +78,32 @@ def test_a_retry_starts_afresh_when_nothing_is_left_to_repair(
     assert isinstance(analysis, Analysis)
     assert analysis.databricks.run_id != error.state.run_id
     assert analysis.databricks.repairs == 0
+    run_id = error.state.run_id
+    assert_logged(
+        flow_run_id(first),
+        f"Databricks run {run_id} is gone, starting afresh: Run {run_id} does not exist.",
+    )
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost", ["the job", "one folder", "one file"])
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ("the job", "is gone, starting afresh"),
+        ("one folder", "has lost its data, starting afresh"),
+        ("one file", "has lost its data, starting afresh"),
+    ],
+)
 def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     lost: str,
+    reason: str,
     failing: Callable[..., Connections],
     tmp_path: Path,
     workspace_client: httpx.Client,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="prefect.flow_runs")
     connections = failing(transform_data=1)
     policy = RepairPolicy(max_repairs=0)
     first = analyse(connections, tmp_path, repair=policy)
@@ -105,7 +126,32 @@ def test_a_retry_starts_afresh_when_a_part_of_what_it_needs_is_lost(
     analysis = retry(first).result()
     assert isinstance(analysis, Analysis)
     assert analysis.databricks.run_id != error.state.run_id
+    assert_logged(flow_run_id(first), f"Databricks run {error.state.run_id} {reason}")
     assert as_years(pd.read_csv(analysis.data)) == expected("Norway", SAMPLE)
+
+
+@pytest.mark.slow
+def test_a_retry_starts_afresh_when_the_job_is_lost_and_its_run_is_still_shown(
+    stack: StackDetails,
+    connections: Connections,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, logger="prefect.flow_runs")
+    options = ("--faults", "--switch", "deleting_a_job_deletes_its_runs=false")
+    with on_the_stack(stack, tmp_path / "workspace", *options) as workspace:
+        mine = job_on(workspace, connections, tmp_path)
+        workspace.faults.add("exception", task="transform_data", error="ValueError: boom")
+        first = analyse(mine, tmp_path, repair=RepairPolicy(max_repairs=0))
+        error = job_failure(first)
+        with workspace.client() as client:
+            body = {"job_id": error.state.job_id}
+            client.post("/api/2.2/jobs/delete", json=body).raise_for_status()
+
+        second = retry(first)
+    assert second.name == "Completed"
+    what = "belongs to a job that was deleted, starting afresh"
+    assert_logged(flow_run_id(first), f"Databricks run {error.state.run_id} {what}")
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from flows.object_storage import RunFolders
 from flows.record import Notes, take_up
 from flows.renewable_analysis import renewable_analysis
 from flows.sweep import Swept, Verdict, judge, sweep
-from tests.flows.analyses import analyse, objects_of
+from tests.flows.analyses import analyse, objects_of, tables_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GRACE, KEEP = timedelta(minutes=10), timedelta(days=7)
@@ -49,14 +49,18 @@ def test_a_failed_runs_data_stays_until_it_is_too_old(
     failing: Callable[..., Connections], tmp_path: Path
 ) -> None:
     connections = failing(transform_data=9)
-    state = analyse(connections, tmp_path)
-    kept = objects_of(state, connections)
-    assert kept
+    state = analyse(connections, tmp_path, keep_intermediate=True)
+    objects, tables = objects_of(state, connections), tables_of(state, connections)
+    assert objects
+    assert len(tables) == 6
     sweep(connections=connections, grace_minutes=0, keep_failed_days=7)
-    assert objects_of(state, connections) == kept
+    assert objects_of(state, connections) == objects
+    assert tables_of(state, connections) == tables
     swept = sweep(connections=connections, grace_minutes=0, keep_failed_days=0)
-    assert swept.objects >= len(kept)
+    assert swept.objects >= len(objects)
     assert objects_of(state, connections) == []
+    assert set(tables) <= set(swept.tables)
+    assert tables_of(state, connections) == []
 
 
 def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
