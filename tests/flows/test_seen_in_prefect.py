@@ -10,6 +10,7 @@ import pytest
 from blocks.databricks import NotebookTask
 from blocks.local.workspace.testing import RunningWorkspace
 from flows.connections import Connections
+from tests.flows.analyses import artifacts
 from tests.flows.conftest import change_job, task_runs
 from tests.flows.processes import alive, create, runs_of, start, state_of, wait_until
 from tests.flows.test_restart import check_result
