@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
@@ -147,11 +147,23 @@ def end_abandoned(flow_run_id: str) -> None:
         state = client.read_flow_run(notes.flow_run_id).state
         if state is None or (state.is_final() and not state.is_crashed()):
             return
-        if not state.is_final():
-            # First, because what goes wrong from now on is left to the sweep.
-            end: State[Any] = Cancelled() if state.is_cancelling() else Crashed(message=_ABANDONED)
-            client.set_flow_run_state(notes.flow_run_id, end, force=True)
+        # First, because what goes wrong from now on is left to the sweep.
+        end_lost(client, notes.flow_run_id, state, _ABANDONED)
     _end_job_run(notes.record, unless_ended=False)
+
+
+def end_lost(client: SyncPrefectClient, flow_run_id: UUID, state: State[Any], message: str) -> None:
+    """Give a flow run its last state that no process will give it any more.
+
+    Args:
+        client: Of the Prefect API.
+        flow_run_id: The flow run.
+        state: Its state so far; stays if it is final.
+        message: What has become of it.
+    """
+    if not state.is_final():
+        make = Cancelled if state.is_cancelling() else Crashed
+        client.set_flow_run_state(flow_run_id, make(message=message), force=True)
 
 
 def _end_job_run(record: Record | None, *, unless_ended: bool) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -25,8 +26,14 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, State, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.filters import (
+    EventFilter,
+    EventNameFilter,
+    EventOrder,
+    EventResourceFilter,
+)
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
@@ -34,6 +41,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from pydantic import Field
 
 from blocks.databricks import RunState
+from flows.adopting import end_lost
 from flows.connections import Connections
 from flows.form import titled
 from flows.naming import flow_run_id, is_run_key
@@ -43,16 +51,18 @@ from flows.renewable_analysis import renewable_analysis
 from flows.repair_databricks_run import repair_databricks_run
 from flows.temporary_tables import drop_tables, run_tables
 
-_FLOWS = (renewable_analysis, repair_databricks_run)
+_OURS = FlowFilter(name=FlowFilterName(any_=[renewable_analysis.name, repair_databricks_run.name]))
 _ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 _PAGE = 200
+# Twenty heartbeats; nor does a flow run bear it longer to be without the Prefect API.
+_SILENCE = timedelta(minutes=10)
 
 
 class Verdict(StrEnum):
     """What to do with what a flow run left behind."""
 
     LEAVE = "leave it"
-    END = "end its Databricks run, keep its objects for a repair"
+    END = "end its Databricks run, keep its data for a repair"
     REMOVE = "end its Databricks run, remove its data"
 
 
@@ -65,12 +75,15 @@ class Swept:
         tables: Temporary tables that were dropped.
         objects: How many objects were deleted.
         task_runs: How many task runs showed as alive whose process was killed.
+        flow_runs: Flow runs that showed as running, and of which nothing was heard any more. The
+            next sweep ends what they left.
     """
 
     cancelled: tuple[int, ...]
     tables: tuple[str, ...]
     objects: int
     task_runs: int
+    flow_runs: tuple[UUID, ...]
 
 
 def judge(
@@ -112,6 +125,7 @@ def sweep(
         connections: Prefect blocks that hold the connection details, by their names.
     """
     logger = get_run_logger()
+    lost = tuple(_end_silent_flow_runs(datetime.now(UTC) - _SILENCE))
     bucket = connections.load_bucket()
     job = connections.load_databricks_job()
     alive: dict[str, list[int]] = defaultdict(list)
@@ -134,12 +148,11 @@ def sweep(
                     with job.attach(run_id) as run:
                         run.cancel()
                     cancelled.append(run_id)
-                # A repair reads objects; tables are made anew if they are wanted again.
-                dropped += drop_tables(connector, key)
             if verdict is Verdict.REMOVE:
+                dropped += drop_tables(connector, key)
                 objects += delete_folders(bucket, sorted(folders.get(key, ())))
     ended = _end_task_runs(datetime.now(UTC) - timedelta(minutes=grace_minutes))
-    return Swept(tuple(cancelled), tuple(dropped), objects, ended)
+    return Swept(tuple(cancelled), tuple(dropped), objects, ended, lost)
 
 
 def key_of(run: RunState) -> str | None:
@@ -150,20 +163,47 @@ def key_of(run: RunState) -> str | None:
 
 def _runs_taken_up() -> Iterator[int]:
     """Yield the Databricks runs of flow runs that are alive, which may repair those of others."""
-    alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE))))
-    offset = 0
     with get_client(sync_client=True) as client:
-        while page := client.read_flow_runs(
-            flow_run_filter=alive, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=offset
-        ):
-            records = (record_of(each) for each in page)
-            yield from (record.run_id for record in records if record and record.run_id)
-            offset += len(page)
+        records = (record_of(each) for each in _flow_runs_alive(client, of=None))
+        yield from (record.run_id for record in records if record and record.run_id)
+
+
+def _flow_runs_alive(client: SyncPrefectClient, of: FlowFilter | None) -> Iterator[FlowRun]:
+    alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE))))
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(
+        flow_filter=of,
+        flow_run_filter=alive,
+        sort=FlowRunSort.ID_DESC,
+        limit=_PAGE,
+        offset=len(found),
+    ):
+        found += page
+    yield from found
+
+
+def _end_silent_flow_runs(heard_since: datetime) -> Iterator[UUID]:
+    """End flow runs whose machine is gone, and yield their ids.
+
+    Nobody else would: whoever reports that a process has died was on the same machine. A flow run
+    that has sent no heartbeat ever is left alone: it may be that it sends none.
+    """
+    with get_client(sync_client=True) as client:
+        for each in _flow_runs_alive(client, of=_OURS):
+            beats = EventFilter(
+                event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
+                resource=EventResourceFilter(id=[f"prefect.flow-run.{each.id}"]),
+                order=EventOrder.DESC,
+            )
+            heard = client.read_events(beats, limit=1).events
+            # It may have been started again since.
+            if each.state and heard and max(heard[0].occurred, each.state.timestamp) < heard_since:
+                end_lost(client, each.id, each.state, f"Not heard of since {heard[0].occurred:%c}.")
+                yield each.id
 
 
 def _end_task_runs(before: datetime) -> int:
     """End task runs that show as alive, of flow runs that were over by then; return how many."""
-    flows = FlowFilter(name=FlowFilterName(any_=[each.name for each in _FLOWS]))
     over = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
         end_time=FlowRunFilterEndTime(before_=before),
@@ -172,7 +212,7 @@ def _end_task_runs(before: datetime) -> int:
     end: State[Any] = Crashed(message="The process of its flow run was killed.")
     with get_client(sync_client=True) as client:
         found = client.read_task_runs(
-            flow_filter=flows, flow_run_filter=over, task_run_filter=alive, limit=_PAGE
+            flow_filter=_OURS, flow_run_filter=over, task_run_filter=alive, limit=_PAGE
         )
         for task_run in found:
             client.set_task_run_state(task_run.id, end, force=True)

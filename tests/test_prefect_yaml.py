@@ -62,7 +62,9 @@ def test_what_every_deployment_has(deployment: dict[str, Any]) -> None:
     assert deployment["version"] == version("renewables")
     assert deployment["description"]
     assert deployment["tags"]
-    assert deployment["work_pool"] == {"name": "renewables"}
+    assert deployment["work_pool"]["name"] == "renewables"
+    heartbeats = deployment["work_pool"]["job_variables"]["env"]
+    assert heartbeats == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
     assert deployment["enforce_parameter_schema"] is True
     assert set(deployment["concurrency_limit"]) == {"limit", "collision_strategy"}
     assert all(schedule["slug"] for schedule in deployment.get("schedules", []))

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.events import emit_event
 from prefect.states import Crashed, Running
 
 from blocks.databricks import NotebookTask, Outcome
@@ -19,6 +21,7 @@ from flows.record import Notes, take_up
 from flows.renewable_analysis import renewable_analysis
 from flows.sweep import Swept, Verdict, judge, sweep
 from tests.flows.analyses import analyse, objects_of, tables_of
+from tests.flows.conftest import events
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GRACE, KEEP = timedelta(minutes=10), timedelta(days=7)
@@ -113,3 +116,37 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
         run.cancel()
     for run in (*runs, foreign, repaired):
         run.close()
+
+
+def test_a_flow_run_that_is_heard_of_no_more_is_over(connections: Connections) -> None:
+    def heartbeat(flow_run: FlowRun, minutes_ago: float) -> None:
+        emit_event(
+            "prefect.flow-run.heartbeat",
+            resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},
+            occurred=datetime.now(UTC) - timedelta(minutes=minutes_ago),
+        )
+        events(flow_run.id, "prefect.flow-run.heartbeat", 1)
+
+    long_ago: State[Any] = Running(timestamp=datetime.now(UTC) - timedelta(hours=1))
+    with get_client(sync_client=True) as client:
+
+        def flow_run(state: State[Any]) -> FlowRun:
+            parameters = {"country": "x"}
+            return client.create_flow_run(renewable_analysis, parameters=parameters, state=state)
+
+        lost, heard, without, again = (
+            flow_run(state) for state in (long_ago, long_ago, long_ago, Running())
+        )
+        heartbeat(lost, 11)
+        heartbeat(heard, 9)
+        heartbeat(again, 50)
+        swept = sweep(connections=connections)
+        assert isinstance(swept, Swept)
+        assert swept.flow_runs == (lost.id,)
+        crashed = client.read_flow_run(lost.id).state
+        assert crashed is not None
+        assert crashed.is_crashed()
+        assert "Not heard of since" in str(crashed.message)
+        for each in (heard, without, again):
+            assert client.read_flow_run(each.id).state_name == "Running"
+            client.set_flow_run_state(each.id, Crashed(), force=True)
