@@ -104,12 +104,11 @@ class Notes:
         with unless_away("that Databricks does not answer"):
             _put(self.flow_run_id, {_UNANSWERED_LABEL: since or _NONE})
         if since is not None:
+            until = datetime.fromtimestamp(since + patience.seconds).astimezone()
             get_run_logger().warning(
-                "Databricks has not answered since %s; giving up at %s",
-                *(
-                    datetime.fromtimestamp(when).astimezone().strftime("%X %Z")
-                    for when in (since, since + patience.seconds)
-                ),
+                "Databricks gives no answer; trying until %s. %s",
+                until.strftime("%X %Z"),
+                patience.reason,
             )
 
 

@@ -4,6 +4,7 @@ from blocks.databricks.cluster import ClusterChanges, change_clusters
 from blocks.databricks.drift import differences
 from blocks.databricks.errors import (
     ApiError,
+    CredentialsError,
     DatabricksError,
     JobBusyError,
     JobSpecError,
@@ -26,6 +27,7 @@ __all__ = [
     "AccessControl",
     "ApiError",
     "ClusterChanges",
+    "CredentialsError",
     "DatabricksError",
     "DatabricksJob",
     "DatabricksRun",

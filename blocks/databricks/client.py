@@ -3,57 +3,43 @@
 One connection pool serves a whole job run. Every method that reads, and every one that may safely
 be sent twice, is retried for as long as there is patience; the others raise
 :class:`UnreachableError` or :class:`ApiError` at once, and the caller finds out what happened
-before it sends again.
+before it sends again. Whatever goes wrong is one of our own errors, without a secret in it.
 """
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from prefect_databricks import DatabricksCredentials
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from blocks.databricks.errors import ApiError, UnreachableError
+from blocks.databricks.access import Access
+from blocks.databricks.answers import Request, no_answer, read_answer
+from blocks.databricks.errors import ApiError, DatabricksError, NoTokenError
 from blocks.databricks.patience import Patience
 
 _TIMEOUT = httpx.Timeout(30, connect=10)
+# A body that drips keeps within the time-outs of single reads.
+_WHOLE_REQUEST_SECONDS = 60.0
+_LONGEST_BACKOFF = 30.0
 _PAGED = ("tasks", "job_clusters", "job_parameters", "repair_history", "environments", "parameters")
-
-
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Read a ``Retry-After`` header, given as seconds or as an HTTP date (RFC 9110, 10.2.3).
-
-    Args:
-        header: The header's value; None without one.
-        now: The current time, with its zone.
-
-    Returns:
-        Seconds to wait, never negative; None when there is no header or it cannot be read.
-    """
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(header) - now).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return max(0.0, seconds) if seconds < float("inf") else None
 
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same request may succeed a little later."""
-    return error.transient if isinstance(error, ApiError) else isinstance(error, UnreachableError)
+    return isinstance(error, DatabricksError) and error.transient
+
+
+def _had_no_token(error: BaseException) -> bool:
+    return isinstance(error, NoTokenError)
 
 
 class JobsClient:
@@ -80,7 +66,8 @@ class JobsClient:
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._credentials = credentials
+        self._access = Access(credentials, _WHOLE_REQUEST_SECONDS)
+        self._timeout_given = "timeout" in (credentials.client_kwargs or {})
         self.patience = patience or Patience()
         self._sleep = sleep
         self._stack = ExitStack()
@@ -88,21 +75,24 @@ class JobsClient:
         self._http: httpx.AsyncClient | None = None
 
     def __enter__(self) -> Self:
-        """Open the connection pool."""
-        self._portal = self._stack.enter_context(start_blocking_portal())
-        self._http = self._credentials.get_client()
-        if "timeout" not in (self._credentials.client_kwargs or {}):
-            self._http.timeout = _TIMEOUT
-        self._stack.enter_context(self._portal.wrap_async_context_manager(self._http))
+        """Open the connection pool.
+
+        Raises:
+            CredentialsError: The credentials block cannot work.
+            UnreachableError: The first OAuth token could not be had.
+        """
+        with ExitStack() as on_error:
+            self._portal = on_error.enter_context(start_blocking_portal())
+            http = self._access.new_http(self.retrying()(self._first_token, self._portal))
+            if not self._timeout_given:
+                http.timeout = _TIMEOUT
+            self._http = on_error.enter_context(self._portal.wrap_async_context_manager(http))
+            self._stack = on_error.pop_all()
         return self
 
-    def _renew_token(self) -> None:
-        """Ask for a new OAuth token. The block keeps the one that it has until the last minute."""
-        if self._http is not None:
-            self._credentials._cached_token = None
-            self._http.headers["Authorization"] = self._credentials.get_client().headers[
-                "Authorization"
-            ]
+    def _first_token(self, portal: BlockingPortal) -> str:
+        with self._clocked():
+            return portal.call(self._access.token)
 
     def __exit__(
         self,
@@ -116,8 +106,7 @@ class JobsClient:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never show: the credentials that this client uses."""
-        held = (self._credentials.token, self._credentials.client_secret)
-        return tuple(secret.get_secret_value() for secret in held if secret)
+        return self._access.secrets
 
     # Jobs
 
@@ -130,11 +119,12 @@ class JobsClient:
 
     def get_job(self, job_id: int) -> dict[str, Any]:
         """Return a saved job, whole."""
-        return self._get_paged("2.2/jobs/get", {"job_id": job_id}, within="settings")
+        query = {"job_id": job_id}
+        return self._get_paged("2.2/jobs/get", query, ("settings", dict), within="settings")
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
         """Save a new job and return its id. Not retried: a second call makes a second job."""
-        return int(self._post("2.2/jobs/create", settings, repeatable=False)["job_id"])
+        return self._post_for("job_id", "2.2/jobs/create", settings, repeatable=False)
 
     def reset_job(self, job_id: int, settings: Mapping[str, Any]) -> None:
         """Replace all settings of a saved job."""
@@ -152,7 +142,8 @@ class JobsClient:
     def set_permissions(self, job_id: int, entries: Sequence[Mapping[str, str]]) -> None:
         """Replace who may do what with a saved job, but for what is inherited."""
         path = f"2.0/permissions/jobs/{job_id}"
-        self._call("PUT", path, repeatable=True, body={"access_control_list": list(entries)})
+        body = {"access_control_list": list(entries)}
+        self._call(Request("PUT", path, body=body), repeatable=True)
 
     # Runs
 
@@ -169,12 +160,12 @@ class JobsClient:
             "job_parameters": dict(job_parameters),
             "idempotency_token": token,
         }
-        return int(self._post("2.2/jobs/run-now", body, repeatable=True)["run_id"])
+        return self._post_for("run_id", "2.2/jobs/run-now", body, repeatable=True)
 
     def get_run(self, run_id: int) -> dict[str, Any]:
         """Return a job run with its repair history, all pages joined."""
         query = {"run_id": run_id, "include_history": "true"}
-        return self._get_paged("2.2/jobs/runs/get", query)
+        return self._get_paged("2.2/jobs/runs/get", query, ("run_id", int))
 
     def active_runs(self, job_id: int) -> list[int]:
         """Return the ids of the job's live runs, newest first."""
@@ -187,7 +178,7 @@ class JobsClient:
         Not retried: they are good to have, and not worth waiting for.
         """
         query = {"job_id": job_id, "completed_only": "true", "expand_tasks": "true", "limit": 10}
-        page = self._call("GET", "2.2/jobs/runs/list", repeatable=False, query=query)
+        page = self._call(Request("GET", "2.2/jobs/runs/list", query=query), repeatable=False)
         runs: list[dict[str, Any]] = page.get("runs") or []
         return runs
 
@@ -218,7 +209,7 @@ class JobsClient:
         body: dict[str, Any] = {"run_id": run_id, "rerun_tasks": list(task_keys), **parameters}
         if latest_repair_id is not None:
             body["latest_repair_id"] = latest_repair_id
-        return int(self._post("2.2/jobs/runs/repair", body, repeatable=False)["repair_id"])
+        return self._post_for("repair_id", "2.2/jobs/runs/repair", body, repeatable=False)
 
     # Workspace
 
@@ -247,11 +238,20 @@ class JobsClient:
 
     # Transport
 
-    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        return self._call("GET", path, repeatable=True, query=query)
+    def _get(
+        self, path: str, query: Mapping[str, Any], needs: tuple[str, type] | None = None
+    ) -> dict[str, Any]:
+        return self._call(Request("GET", path, query, needs=needs), repeatable=True)
 
-    def _post(self, path: str, body: Mapping[str, Any], *, repeatable: bool) -> dict[str, Any]:
-        return self._call("POST", path, repeatable=repeatable, body=body)
+    def _post(self, path: str, body: Mapping[str, Any], *, repeatable: bool) -> None:
+        self._call(Request("POST", path, body=body), repeatable=repeatable)
+
+    def _post_for(
+        self, wanted: str, path: str, body: Mapping[str, Any], *, repeatable: bool
+    ) -> int:
+        """Return the id that is the answer."""
+        request = Request("POST", path, body=body, needs=(wanted, int))
+        return int(self._call(request, repeatable=repeatable)[wanted])
 
     def _listed(self, path: str, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the items of all pages of a list."""
@@ -263,13 +263,17 @@ class JobsClient:
         return items
 
     def _get_paged(
-        self, path: str, query: Mapping[str, Any], within: str | None = None
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        needs: tuple[str, type],
+        within: str | None = None,
     ) -> dict[str, Any]:
         """Join the pages of an answer: lists are cut over pages, all else is repeated."""
-        whole = self._get(path, query)
+        whole = self._get(path, query, needs)
         page = whole
         while token := page.get("next_page_token"):
-            page = self._get(path, {**query, "page_token": token})
+            page = self._get(path, {**query, "page_token": token}, needs)
             into, more = (whole[within], page[within]) if within else (whole, page)
             for name in _PAGED:
                 if more.get(name):
@@ -277,116 +281,81 @@ class JobsClient:
         whole.pop("next_page_token", None)
         return whole
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        repeatable: bool,
-        query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        if not repeatable:
-            return self._send_authorized(method, path, query, body)
-        answer: dict[str, Any] = self.retrying()(self._send_authorized, method, path, query, body)
+    def _call(self, request: Request, *, repeatable: bool) -> dict[str, Any]:
+        retrying = self.retrying() if repeatable else self._retrying(_had_no_token)
+        answer: dict[str, Any] = retrying(self._send, request)
         return answer
 
     def retrying(self) -> Retrying:
         """Return what calls a function again after transient failures, while there is patience."""
+        return self._retrying(is_transient)
+
+    def _retrying(self, after: Callable[[BaseException], bool]) -> Retrying:
         return Retrying(
-            retry=retry_if_exception(is_transient),
+            # What has been given up within the function is not tried anew around it.
+            retry=retry_if_exception(
+                lambda error: after(error) and not getattr(error, "given_up", "")
+            ),
             stop=self.patience.is_over,
+            retry_error_callback=self.patience.give_up,
             before_sleep=self.patience.before_another_try,
             wait=_wait,
             sleep=self._sleep,
-            reraise=True,
         )
 
-    def _send_authorized(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        """Send a request, once more with a new token if an OAuth token has expired."""
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """Start the clock of the patience when no answer comes, and stop it at a refusal."""
         try:
-            return self._send(method, path, query, body)
-        except ApiError as error:
-            # A refused token is a 401 or, with "Invalid access token.", a 403; the request had no
-            # effect. A personal access token cannot be renewed.
-            if error.status not in (401, 403) or self._credentials.client_id is None:
-                raise
-        self._renew_token()
-        return self._send(method, path, query, body)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        try:
-            answer = self._exchange(method, path, query, body)
-        except (ApiError, UnreachableError) as error:
-            self.patience.unanswered() if is_transient(error) else self.patience.answered()
+            yield
+        except DatabricksError as error:
+            if is_transient(error):
+                self.patience.unanswered(str(error))
+            else:
+                self.patience.answered()
             raise
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        """Send a request, once more with a new token if an OAuth token has expired."""
+        if self._portal is None or self._http is None:
+            raise RuntimeError("JobsClient is used outside its with block.")
+        with self._clocked():
+            try:
+                answer = self._exchange(self._portal, self._http, request)
+            except ApiError as error:
+                # A refused token is a 401 or, with "Invalid access token.", a 403; the request had
+                # no effect.
+                if error.status not in (401, 403) or not self._access.renewable:
+                    raise
+                self._access.forget_token()
+                token = self._portal.call(self._access.token)
+                self._http.headers["Authorization"] = f"Bearer {token}"
+                answer = self._exchange(self._portal, self._http, request)
         self.patience.answered()
         return answer
 
     def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
+        self, portal: BlockingPortal, http: httpx.AsyncClient, request: Request
     ) -> dict[str, Any]:
-        if self._portal is None or self._http is None:
-            raise RuntimeError("JobsClient is used outside its with block.")
-        http = self._http
-        given = {key: value for key, value in (query or {}).items() if value is not None}
-        request = f"{method} /api/{path}"
+        query = {key: value for key, value in request.query.items() if value is not None}
 
         async def call() -> httpx.Response:
-            return await http.request(method, path, params=given, json=body)
+            with anyio.fail_after(_WHOLE_REQUEST_SECONDS):
+                return await http.request(
+                    request.method, request.path, params=query, json=request.body
+                )
 
         try:
-            response = self._portal.call(call)
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(
-                f"No answer from {http.base_url.host} to {request}: {reason}"
-            ) from error
-        return _read(request, response)
+            response = portal.call(call)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            # Without the library's own errors, one of which quotes the token.
+            raise no_answer(error, f"{http.base_url.host} to {request}", self.secrets) from None
+        return read_answer(request, response, self.secrets)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: what the server asks for, or 1, 2, 4 … up to 30."""
+    """Seconds until the next try: 1, 2, 4 … up to 30, and no less than the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    asked = (
-        retry_after_seconds(error.retry_after, datetime.now(UTC))
-        if isinstance(error, ApiError)
-        else None
-    )
-    backoff = min(30.0, 2.0 ** (state.attempt_number - 1))
-    return backoff if asked is None else asked
-
-
-def _read(request: str, response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if response.is_success and isinstance(body, dict):
-        return body
-    if response.is_success:
-        raise UnreachableError(f"The answer to {request} was not a JSON object.")
-    fields = body if isinstance(body, dict) else {}
-    raise ApiError(
-        request,
-        response.status_code,
-        str(fields.get("error_code", "")),
-        str(fields.get("message") or response.reason_phrase),
-        response.headers.get("Retry-After"),
-    )
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    # An answer that asks for no wait at all, as of a clock that is off, is no reason to hurry.
+    return max(asked or 0.0, min(_LONGEST_BACKOFF, 2.0 ** min(state.attempt_number - 1, 5)))

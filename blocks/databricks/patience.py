@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tenacity import RetryCallState
+
+from blocks.databricks.errors import DatabricksError
 
 # A single request that has to be sent again is nobody's concern.
 _WORTH_TELLING_SECONDS = 5.0
@@ -28,24 +31,28 @@ class Patience:
         seconds: How long Databricks may go without an answer.
         since: From when on it has, in epoch seconds; None while it answers.
         tell: Called with this object when the clock has started, and when it has stopped.
+        reason: What the last request without an answer met; empty while Databricks answers.
     """
 
     seconds: float = 600.0
     since: float | None = None
     tell: Callable[[Patience], None] = _tell_nobody
+    reason: str = ""
     _told: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Know that what was noted before has been told."""
         self._told = self.since is not None
 
-    def unanswered(self) -> None:
+    def unanswered(self, reason: str) -> None:
         """Start the clock, if it does not run."""
         self.since = self.since or time.time()
+        self.reason = reason
 
     def answered(self) -> None:
         """Stop the clock."""
         self.since = None
+        self.reason = ""
         if self._told:
             self._told = False
             self.tell(self)
@@ -56,18 +63,27 @@ class Patience:
         One that is refused again and again, while others in between are answered, has no more time
         than the clock.
         """
-        over = self._waited(request) >= self.seconds
-        if over:
-            self.answered()
-        return over
+        return self._silent(request) + request.upcoming_sleep >= self.seconds
+
+    def give_up(self, request: RetryCallState) -> NoReturn:
+        """Raise the error of a request that is not worth another try, which says so."""
+        error = request.outcome.exception() if request.outcome else None
+        assert isinstance(error, DatabricksError)  # noqa: S101  # no others are tried again
+        error.given_up = (
+            f"Given up after {self._silent(request):.0f} s, as another try would come after the "
+            f"{self.seconds:.0f} s that are allowed."
+        )
+        self.answered()
+        raise error
 
     def before_another_try(self, request: RetryCallState) -> None:
         """Tell who wants to know, once and not at the first hiccup."""
-        if not self._told and self._waited(request) >= _WORTH_TELLING_SECONDS:
+        silent = self._silent(request) + request.upcoming_sleep
+        if not self._told and silent >= _WORTH_TELLING_SECONDS:
             self._told = True
             self.tell(self)
 
-    def _waited(self, request: RetryCallState) -> float:
-        """Return for how long there will have been no answer before the next try, in seconds."""
+    def _silent(self, request: RetryCallState) -> float:
+        """Return for how long there has been no answer, in seconds."""
         lost = time.time() - self.since if self.since else 0.0
-        return max(lost, request.seconds_since_start or 0.0) + request.upcoming_sleep
+        return max(lost, request.seconds_since_start or 0.0)

@@ -17,6 +17,7 @@ from blocks.databricks.client import JobsClient, is_transient
 from blocks.databricks.cluster import ClusterChanges, change_clusters
 from blocks.databricks.errors import (
     ApiError,
+    DatabricksError,
     JobBusyError,
     RepairError,
     RunLostError,
@@ -214,7 +215,7 @@ class DatabricksRun(JobRun[dict[str, str]]):
             timings: dict[str, list[Timing]] = {}
             self._earlier = timings
             # They only help to look at the right moment, so nothing waits for them.
-            with suppress(ApiError, UnreachableError):
+            with suppress(DatabricksError):
                 for payload in reversed(self._client.finished_runs(self.state.job_id)):
                     for attempt in parse_run(payload).attempts:
                         if attempt.outcome is Outcome.SUCCEEDED:

@@ -150,13 +150,13 @@ def test_prefect_is_away_while_the_run_is_watched(
     assert all(each.state and each.state.is_final() for each in task_runs(flow_run))
 
 
-def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
+def test_databricks_answers_503_for_a_while_and_changes_the_cluster_as_told(
     faulty: RunningWorkspace,
     on_faulty: Callable[..., Connections],
     tmp_path: Path,
 ) -> None:
     connections = on_faulty(join_data=2)
-    faulty.faults.add("unavailable", endpoint="GET jobs/runs/get", times=20, retry_after=0)
+    faulty.faults.add("unavailable", endpoint="GET jobs/runs/get", times=4, retry_after=0)
     faulty.faults.add("out_of_memory", task="join_data")
     faulty.faults.add("spot_lost", task="transform_data")
     policy = RepairPolicy(
@@ -170,7 +170,7 @@ def test_databricks_answers_503_twenty_times_and_changes_the_cluster_as_told(
     analysis = state.result()
     assert isinstance(analysis, Analysis)
     assert analysis.databricks.repairs == 2
-    assert len([each for each in faulty.journal("GET jobs/runs/get") if each.status == 503]) == 20
+    assert len([each for each in faulty.journal("GET jobs/runs/get") if each.status == 503]) == 4
     clusters = [
         each.body["new_settings"]["job_clusters"][0]["new_cluster"]
         for each in faulty.journal("POST jobs/reset")

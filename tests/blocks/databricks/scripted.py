@@ -1,10 +1,12 @@
 """A real HTTPS server that answers as it is told."""
 
 import json
+import os
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,12 +19,17 @@ from prefect_databricks import DatabricksCredentials
 from blocks.databricks import Patience
 from blocks.databricks.client import JobsClient
 
+# What is sent in the place of an answer by hand, after which the connection is closed.
+ByHand = Callable[[BaseHTTPRequestHandler], None]
+Spoken = tuple[int, Any, dict[str, str]]
+Answer = Spoken | ByHand
+
 
 @dataclass
 class Scripted:
-    """A server with a list of answers; CUT closes the connection without one."""
+    """A server with a list of answers."""
 
-    answers: list[tuple[int, Any, dict[str, str]] | None] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
@@ -31,24 +38,45 @@ class Scripted:
 
     @property
     def credentials(self) -> DatabricksCredentials:
-        return DatabricksCredentials(
-            databricks_instance=f"localhost:{self.port}",
-            token="secret-token",
-            client_kwargs={"verify": self.ca_file},
-        )
+        return self.credentials_with(token="secret-token")
+
+    def credentials_with(self, **changed: Any) -> DatabricksCredentials:
+        common = {
+            "databricks_instance": f"localhost:{self.port}",
+            "client_kwargs": {"verify": self.ca_file},
+        }
+        return DatabricksCredentials(**(common | changed))
 
     def client(self, patience: Patience | None = None) -> JobsClient:
         return JobsClient(self.credentials, patience, self.waits.append)
 
 
-CUT = None
+def cut(_: BaseHTTPRequestHandler) -> None:
+    """Close the connection without an answer."""
 
 
-def ok(content: Any) -> tuple[int, Any, dict[str, str]]:
+def plain_text(handler: BaseHTTPRequestHandler) -> None:
+    """Answer without encryption within an encrypted connection."""
+    os.write(handler.connection.fileno(), b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """Send a body that does not end, for as long as anybody listens."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    with suppress(OSError):
+        for _ in range(1000):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.1)
+
+
+def ok(content: Any) -> Spoken:
     return 200, content, {}
 
 
-def refusal(status: int, headers: dict[str, str] | None = None) -> tuple[int, Any, dict[str, str]]:
+def refusal(status: int, headers: dict[str, str] | None = None) -> Spoken:
     return status, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"}, headers or {}
 
 
@@ -69,12 +97,14 @@ def scripted_server(folder: Path) -> Iterator[Scripted]:
             scripted.requests.append((self.command, url.path, body or query))
             scripted.tokens.append(str(self.headers.get("Authorization")).split()[-1])
             given = scripted.answers.pop(0)
-            if given is None:
+            if callable(given):
                 self.close_connection = True
+                given(self)
                 return
             status, content, headers = given
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
+            # Without a date, unless one is given.
+            self.send_response_only(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
