@@ -198,7 +198,8 @@ def _end_silent_flow_runs(heard_since: datetime) -> Iterator[UUID]:
             heard = client.read_events(beats, limit=1).events
             # It may have been started again since.
             if each.state and heard and max(heard[0].occurred, each.state.timestamp) < heard_since:
-                end_lost(client, each.id, each.state, f"Not heard of since {heard[0].occurred:%c}.")
+                since = f"{heard[0].occurred.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+                end_lost(client, each.id, each.state, f"Not heard of since {since}.")
                 yield each.id
 
 

@@ -1,14 +1,14 @@
 """The sweeper takes away what belongs to flow runs that are over, and nothing else."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events import emit_event
 from prefect.states import Crashed, Running
 
@@ -118,28 +118,33 @@ def test_a_live_run_is_ended_only_when_its_flow_run_is_over(
         run.close()
 
 
-def test_a_flow_run_that_is_heard_of_no_more_is_over(connections: Connections) -> None:
-    def heartbeat(flow_run: FlowRun, minutes_ago: float) -> None:
-        emit_event(
-            "prefect.flow-run.heartbeat",
-            resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},
-            occurred=datetime.now(UTC) - timedelta(minutes=minutes_ago),
-        )
-        events(flow_run.id, "prefect.flow-run.heartbeat", 1)
-
-    long_ago: State[Any] = Running(timestamp=datetime.now(UTC) - timedelta(hours=1))
+@pytest.mark.slow
+def test_a_flow_run_that_is_heard_of_no_more_is_over(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In a test it does not take ten minutes.
+    silence = timedelta(seconds=20)
+    monkeypatch.setattr("flows.sweep._SILENCE", silence)
     with get_client(sync_client=True) as client:
 
-        def flow_run(state: State[Any]) -> FlowRun:
+        def flow_run() -> FlowRun:
             parameters = {"country": "x"}
-            return client.create_flow_run(renewable_analysis, parameters=parameters, state=state)
+            return client.create_flow_run(
+                renewable_analysis, parameters=parameters, state=Running()
+            )
 
-        lost, heard, without, again = (
-            flow_run(state) for state in (long_ago, long_ago, long_ago, Running())
-        )
-        heartbeat(lost, 11)
-        heartbeat(heard, 9)
-        heartbeat(again, 50)
+        def heartbeat(flow_run: FlowRun) -> None:
+            resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
+            emit_event("prefect.flow-run.heartbeat", resource=resource)
+            events(flow_run.id, "prefect.flow-run.heartbeat", 1)
+
+        lost, again, without, heard = (flow_run() for _ in range(4))
+        for each in (lost, again):
+            heartbeat(each)
+        time.sleep(silence.total_seconds())
+        client.set_flow_run_state(again.id, Running(), force=True)
+        heartbeat(heard)
+
         swept = sweep(connections=connections)
         assert isinstance(swept, Swept)
         assert swept.flow_runs == (lost.id,)
@@ -147,6 +152,6 @@ def test_a_flow_run_that_is_heard_of_no_more_is_over(connections: Connections) -
         assert crashed is not None
         assert crashed.is_crashed()
         assert "Not heard of since" in str(crashed.message)
-        for each in (heard, without, again):
+        for each in (again, without, heard):
             assert client.read_flow_run(each.id).state_name == "Running"
             client.set_flow_run_state(each.id, Crashed(), force=True)
