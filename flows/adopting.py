@@ -42,6 +42,10 @@ _BUSY_SECONDS = 15.0
 _ABANDONED = "Its process and its worker were stopped; its Databricks run is cancelled."
 
 
+class JobRunLeftError(Exception):
+    """A flow run fails and leaves its job run as it is, which others may repair from now on."""
+
+
 def start_or_adopt(
     job: DatabricksJob,
     parameters: Mapping[str, str],
@@ -125,6 +129,9 @@ def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
         try:
             run.cancel()
         except DatabricksError as refused:
+            # What was deleted is not alive.
+            if isinstance(refused, ApiError) and refused.missing:
+                raise error from None
             url = run.state.run_page_url
             logger.error("%s Run %d may still be alive: %s", refused, run.run_id, url)
         raise
@@ -137,6 +144,10 @@ def cancel_job_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     second line: in another process, for a flow process that was killed before it could; and in a
     process that went on after that one, but failed before it took up the job run.
     """
+    if state.is_failed():
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, JobRunLeftError):
+            return
     _end_job_run(read_notes(flow_run.id).record, unless_ended=state.is_failed())
 
 

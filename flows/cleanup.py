@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
-from prefect import Flow
+from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.futures import PrefectFuture, PrefectFutureList, wait
@@ -16,9 +17,8 @@ from prefect.logging.loggers import flow_run_logger
 from prefect_aws.s3 import S3Bucket
 from prefect_sqlalchemy import SqlAlchemyConnector
 
-from blocks.databricks import Outcome, RunState
+from blocks.databricks import DatabricksRun, Outcome, RunState
 from flows.connections import Connections
-from flows.databricks import DatabricksRunFailedError
 from flows.naming import run_key
 from flows.object_storage import (
     COUNTRY_SUBSET,
@@ -29,6 +29,7 @@ from flows.object_storage import (
     delete_folders,
     has_objects,
 )
+from flows.record import read_notes
 from flows.temporary_tables import drop_tables
 
 T = TypeVar("T")
@@ -37,13 +38,13 @@ T = TypeVar("T")
 _WRITTEN_BY = {"join_data": JOINED_DATA, "transform_data": TRANSFORMED_DATA}
 
 
-def needed_later(state: RunState | None) -> frozenset[str]:
+def needed_later(state: RunState) -> frozenset[str]:
     """Return the stages that a later repair, or a retry of the flow run, still reads.
 
     Args:
-        state: The Databricks run of a flow run that failed; None when none was started.
+        state: The Databricks run of a flow run that failed.
     """
-    if state is None or state.outcome is Outcome.CANCELED:
+    if state.outcome is Outcome.CANCELED:
         return frozenset()
     done = {key for key, attempt in state.current.items() if attempt.outcome.ok}
     written = {stage for task_key, stage in _WRITTEN_BY.items() if task_key in done}
@@ -89,13 +90,12 @@ class TemporaryData:
         folders: Where the run keeps its objects.
         connections: Names of the blocks.
         keep: Leave everything in place.
-        databricks: The run on Databricks, once it has succeeded.
     """
 
     folders: RunFolders
     connections: Connections
     keep: bool
-    databricks: RunState | None = None
+    _job_run: DatabricksRun | None = None
     _submitted: list[PrefectFuture[Any]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -112,6 +112,10 @@ class TemporaryData:
         wait(futures)
         results: list[T] = futures.result()
         return results
+
+    def follow(self, job_run: DatabricksRun) -> None:
+        """Mind what a job run still needs, from now on."""
+        self._job_run = job_run
 
     def complete(self, run: RunState) -> bool:
         """Say whether everything is there that a Databricks run has made, or still needs."""
@@ -130,11 +134,9 @@ class TemporaryData:
             return
         # Task threads outlive an interrupted flow for a moment, and may still be writing.
         wait(self._submitted, timeout=15)
-        failed = isinstance(exc, Exception)
-        run = exc.state if isinstance(exc, DatabricksRunFailedError) else self.databricks
-        kept = needed_later(run) if failed else frozenset()
         logger = get_run_logger()
         try:
+            kept = self._needed_later() if isinstance(exc, Exception) else frozenset()
             removed = [stage for stage in STAGES if stage not in kept]
             tables, objects = _remove(self.folders, self.connections, removed)
         except Exception as error:
@@ -148,6 +150,13 @@ class TemporaryData:
         logger.info("Removed %d temporary tables and %d objects", tables, objects)
         if kept:
             logger.info("Kept for a repair: %s", ", ".join(sorted(map(self.folders.key, kept))))
+
+    def _needed_later(self) -> frozenset[str]:
+        if self._job_run is not None:
+            return needed_later(self._job_run.state)
+        # One that failed before it took up the job run of an earlier process; the next one may.
+        started = read_notes(UUID(runtime.flow_run.id)).record is not None
+        return frozenset(STAGES) if started else frozenset()
 
 
 def _remove(

@@ -31,7 +31,13 @@ from blocks.databricks import (
     plan_repair,
     repaired_tasks,
 )
-from flows.adopting import cancel_on_error, start_or_adopt, take_up_run, when_free
+from flows.adopting import (
+    JobRunLeftError,
+    cancel_on_error,
+    start_or_adopt,
+    take_up_run,
+    when_free,
+)
 from flows.asking import ask, plan_decision
 from flows.events import emit_failed, emit_repaired
 from flows.mirrors import Mirrors
@@ -41,7 +47,7 @@ from flows.reports import report_failure, report_receipt, report_tasks
 from flows.watchdog import watchdog
 
 
-class DatabricksRunFailedError(DatabricksError):
+class DatabricksRunFailedError(DatabricksError, JobRunLeftError):
     """The job run ended without success and was not repaired (again).
 
     Attributes:
@@ -83,6 +89,7 @@ def run_job(
     policy: RepairPolicy,
     after: Iterable[object],
     usable: Callable[[RunState], bool] = lambda _state: True,
+    follow: Callable[[DatabricksRun], object] = lambda _run: None,
 ) -> JobOutcome:
     """Run a job to its end from within a flow, repairing what fails.
 
@@ -96,6 +103,7 @@ def run_job(
         after: Futures or results of the task runs that the job's first tasks follow in the graph.
         usable: Says of a job run that was started before whether what it has made is still there;
             if not, a new one is started.
+        follow: Called with the job run as soon as there is one.
 
     Raises:
         DatabricksRunFailedError: The run ended without success.
@@ -104,6 +112,7 @@ def run_job(
     notes = read_notes(UUID(runtime.flow_run.id))
     with watchdog(runtime.flow_run.id):
         run, notes = start_or_adopt(job, parameters, usable, notes)
+        follow(run)
         with run, Mirrors(after) as mirrors:
             with cancel_on_error(run):
                 record = take_up_run(run, job, notes)

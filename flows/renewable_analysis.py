@@ -111,8 +111,14 @@ def renewable_analysis(
         )
 
         job = connections.load_databricks_job()
-        outcome = run_job(job, parameters, repair, after=exported, usable=temporary.complete)
-        temporary.databricks = outcome.state
+        outcome = run_job(
+            job,
+            parameters,
+            repair,
+            after=exported,
+            usable=temporary.complete,
+            follow=temporary.follow,
+        )
 
         reported = outcome.results.get("transform_data", "")
         load_into = load_result.with_options(assets=[result_asset(connections.database_url())])

@@ -15,7 +15,7 @@ from blocks.databricks import (
     RunState,
     repaired_tasks,
 )
-from flows.adopting import cancel_job_run, cancel_on_error
+from flows.adopting import JobRunLeftError, cancel_job_run, cancel_on_error
 from flows.asking import plan_decision
 from flows.connections import Connections
 from flows.databricks import conclude, known_failures, watch
@@ -25,7 +25,7 @@ from flows.record import read_notes, take_up
 from flows.watchdog import watchdog
 
 
-class NotRepairedError(ValueError):
+class NotRepairedError(JobRunLeftError):
     """The run cannot be repaired as asked; the message says why."""
 
 

@@ -6,7 +6,7 @@ it cannot trace to a flow run of this Prefect API stays as it is.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -128,12 +128,12 @@ def sweep(
     lost = tuple(_end_silent_flow_runs(datetime.now(UTC) - _SILENCE))
     bucket = connections.load_bucket()
     job = connections.load_databricks_job()
-    alive: dict[str, list[int]] = defaultdict(list)
+    alive: dict[str, list[RunState]] = defaultdict(list)
     for live in job.live_runs():
         if key := key_of(live):
-            alive[key].append(live.run_id)
+            alive[key].append(live)
     taken_up = set(_runs_taken_up()) if alive else set()
-    busy = {key for key, run_ids in alive.items() if taken_up.intersection(run_ids)}
+    busy = {key for key, runs in alive.items() if any(run.run_id in taken_up for run in runs)}
     folders = run_folders(bucket)
     cancelled: list[int] = []
     dropped: list[str] = []
@@ -141,13 +141,13 @@ def sweep(
     with SqlAlchemyConnector.load(connections.database) as connector:
         for key in sorted({*alive, *folders, *run_tables(connector)} - busy):
             grace, keep_failed = timedelta(minutes=grace_minutes), timedelta(days=keep_failed_days)
-            verdict = _judge_run(key, grace, keep_failed)
+            verdict = _judge_run(key, alive.get(key, ()), grace, keep_failed)
             if verdict is not Verdict.LEAVE:
                 logger.info("Flow run %s is over: %s", flow_run_id(key), verdict)
-                for run_id in alive.get(key, ()):
-                    with job.attach(run_id) as run:
+                for live in alive.get(key, ()):
+                    with job.attach(live.run_id) as run:
                         run.cancel()
-                    cancelled.append(run_id)
+                    cancelled.append(live.run_id)
             if verdict is Verdict.REMOVE:
                 dropped += drop_tables(connector, key)
                 objects += delete_folders(bucket, sorted(folders.get(key, ())))
@@ -220,10 +220,19 @@ def _end_task_runs(before: datetime) -> int:
     return len(found)
 
 
-def _judge_run(key: str, grace: timedelta, keep_failed: timedelta) -> Verdict:
+def _judge_run(
+    key: str, alive: Iterable[RunState], grace: timedelta, keep_failed: timedelta
+) -> Verdict:
     with get_client(sync_client=True) as client:
         try:
             found = client.read_flow_run(flow_run_id(key))
         except ObjectNotFound:
             return Verdict.LEAVE
+    if found.end_time and any(repaired_since(run, found.end_time) for run in alive):
+        return Verdict.LEAVE
     return judge(found.state_type, found.end_time, datetime.now(UTC), grace, keep_failed)
+
+
+def repaired_since(run: RunState, ended: datetime) -> bool:
+    """Say whether others have sent the latest repair of a run: its flow run was over by then."""
+    return run.repairs > 0 and run.history[-1].start_time / 1000 > ended.timestamp()

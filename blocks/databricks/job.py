@@ -134,7 +134,6 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             client = on_error.enter_context(JobsClient(self.databricks_credentials, patience))
             try:
                 run = _started(client, launch)
-                run.settle()
             except Exception:
                 raise
             except BaseException:
@@ -178,12 +177,17 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
             ApiError: Databricks refused to list them.
             UnreachableError: Databricks could not be reached.
         """
+        runs = []
         with JobsClient(self.databricks_credentials) as client:
-            return [
-                parse_run(client.get_run(run_id))
-                for job in client.find_jobs(self.job_name)
-                for run_id in client.active_runs(int(job["job_id"]))
-            ]
+            for job in client.find_jobs(self.job_name):
+                for run_id in client.active_runs(int(job["job_id"])):
+                    try:
+                        runs.append(parse_run(client.get_run(run_id)))
+                    except ApiError as error:
+                        # It has ended and was deleted meanwhile.
+                        if not error.missing:
+                            raise
+        return [run for run in runs if not run.outcome.ended]
 
 
 def _started(client: JobsClient, launch: Launch) -> DatabricksRun:
@@ -198,6 +202,7 @@ def _started(client: JobsClient, launch: Launch) -> DatabricksRun:
     )
     try:
         run: DatabricksRun = first_look(DatabricksRun, client, run_id, launch.parameters)
+        run.settle()
     except DatabricksError as error:
         # One that nobody can watch must not go on.
         with suppress(DatabricksError):

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from prefect.blocks.abstract import JobRun
 
-from blocks.databricks.client import JobsClient, is_transient
+from blocks.databricks.client import JobsClient
 from blocks.databricks.cluster import ClusterChanges, change_clusters
 from blocks.databricks.errors import (
     ApiError,
@@ -272,7 +272,9 @@ class DatabricksRun(JobRun[dict[str, str]]):
             # Told to slow down, there is nothing to look for, and no request to add.
             if isinstance(error, ApiError) and error.throttled:
                 raise
-            looks = 1 if is_transient(error) else _STALE_READS
+            # A 400 may mean that a repair has come before, which may not show at once.
+            refused = isinstance(error, ApiError) and error.status == 400
+            looks = _STALE_READS if refused and not error.transient else 1
             repair_id = self._repair_since(latest_repair_id, looks)
             if repair_id is None:
                 raise

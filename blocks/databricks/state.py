@@ -163,10 +163,12 @@ class HistoryItem:
     Attributes:
         repair_id: None for the original run.
         task_run_ids: Run ids of the attempts that belong to it.
+        start_time: Epoch milliseconds.
     """
 
     repair_id: int | None
     task_run_ids: frozenset[int]
+    start_time: int = 0
 
 
 @dataclass(frozen=True)
@@ -348,6 +350,7 @@ def _history_item(payload: Mapping[str, Any]) -> HistoryItem:
     return HistoryItem(
         repair_id=None if repair_id is None else _number(repair_id),
         task_run_ids=frozenset(map(_number, _items(payload.get("task_run_ids")))),
+        start_time=_number(payload.get("start_time")),
     )
 
 

@@ -15,7 +15,6 @@ def run_of(outcome: Outcome, join: Outcome, transform: Outcome) -> RunState:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (None, set()),
         (run_of(Outcome.CANCELED, Outcome.SUCCEEDED, Outcome.CANCELED), set()),
         (run_of(Outcome.FAILED, Outcome.FAILED, Outcome.UPSTREAM_FAILED), {"country_subset"}),
         (
@@ -29,5 +28,5 @@ def run_of(outcome: Outcome, join: Outcome, transform: Outcome) -> RunState:
         ),
     ],
 )
-def test_what_a_repair_reads_stays(state: RunState | None, expected: set[str]) -> None:
+def test_what_a_repair_reads_stays(state: RunState, expected: set[str]) -> None:
     assert needed_later(state) == expected
