@@ -113,7 +113,7 @@ def test_an_edit_while_a_repair_waits_stops_it(
     policy = {"infrastructure_delay_seconds": 12, "delay_jitter": 0}
     flow_run = create(connections, tmp_path, policy)
     process = start(flow_run)
-    assert_logged(flow_run, "Waiting 12 s before the repair", seconds=120)
+    assert_logged(flow_run, "Repairing run", seconds=120)
     edit_job(faulty, runs_of(faulty, connections)[0], timeout_seconds=777)
     process.wait(300)
     assert state_of(flow_run).is_failed()
