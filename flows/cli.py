@@ -28,6 +28,8 @@ STATE_DIR = Path(".renewables")
 PROJECT = Path(__file__).resolve().parents[1]
 WORK_POOL = "renewables"
 PREFECT = (sys.executable, "-m", "prefect")
+# A worker gives a flow run half a minute to end, then it kills it and runs its hooks.
+_CANCEL_SECONDS = 45.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,9 +213,36 @@ def _up(options: argparse.Namespace) -> int:
         ui = api.removesuffix("/api")
         announce(ui)
         print(ui, "ready", sep="\n", flush=True)
-        worker.process.wait()
+        try:
+            worker.process.wait()
+        except KeyboardInterrupt:
+            if options.prefect_api is None:
+                _cancel_flow_runs(progress)
+            raise
         _say(f"error: {worker.complaint('ended')}")
     return 1
+
+
+def _cancel_flow_runs(progress: _Progress) -> None:
+    """Cancel the flow runs of the worker, which it ends in good order only as long as it runs."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Cancelling
+
+    states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    alive = FlowRunFilter(state=FlowRunFilterState(type=states))
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    with get_client(sync_client=True) as client:
+        for each in client.read_flow_runs(flow_run_filter=alive):
+            progress.say(f"Cancelling flow run {each.name}")
+            client.set_flow_run_state(each.id, Cancelling())
+        while client.read_flow_runs(flow_run_filter=alive) and time.monotonic() < deadline:
+            time.sleep(0.5)
 
 
 def _make_work_pool() -> None:

@@ -21,7 +21,7 @@ _GOODBYE = b"over"
 # A worker that is being stopped ends a little after the processes that it kills.
 _WORKER_ENDS_SECONDS = 15.0
 # Whatever happens, nothing of a flow run is left for longer.
-_AT_MOST_SECONDS = 180
+_AT_MOST_SECONDS = 60
 
 
 @contextmanager

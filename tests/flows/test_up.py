@@ -25,6 +25,7 @@ from tests.flows.test_cli import (
     start,
     wait_until_ready,
 )
+from tests.flows.test_watchdog import watchdogs
 
 __all__ = ["folder"]
 pytestmark = pytest.mark.slow
@@ -90,6 +91,30 @@ def test_a_deployed_run_completes_and_a_cancelled_one_leaves_nothing(
     wait_until(lambda: leftovers(stack) == NOTHING)
     assert not (tmp_path / "out" / "denmark.png").exists()
     assert all(each.state and each.state.is_final() for each in task_runs(run.id))
+
+
+def test_what_runs_is_cancelled_when_it_is_stopped(folder: Path, tmp_path: Path) -> None:
+    process = start(folder, "up")
+    url = wait_until_ready(process)
+    with (
+        temporary_settings({PREFECT_API_URL: f"{url}/api"}),
+        embedded_stack(folder / ".renewables", prefect_server=False) as stack,
+    ):
+        make_join_data_slow(tmp_path)
+        run = deploy_run("Norway", tmp_path / "out", seconds=0)
+        wait_until(lambda: bool(databricks_runs(stack, "active_only=true")))
+        process.send_signal(signal.SIGTERM)
+        status, _, err = finish(process)
+        assert status == 130
+        assert "Cancelling flow run Norway" in err
+        assert databricks_runs(stack)[0]["state"]["result_state"] == "CANCELED"
+        assert leftovers(stack) == NOTHING
+    assert not watchdogs(run.id)
+    again = start(folder, "up")
+    with temporary_settings({PREFECT_API_URL: f"{wait_until_ready(again)}/api"}):
+        assert state_of(run.id).name == "Cancelled"
+    again.send_signal(signal.SIGTERM)
+    finish(again)
 
 
 def test_a_second_one_is_told_where_the_first_is_and_a_killed_one_is_in_nobodys_way(
