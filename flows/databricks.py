@@ -273,6 +273,8 @@ def _announce(run: DatabricksRun, plan: RepairPlan) -> None:
     what = ", ".join(plan.task_keys)
     if why := "; ".join(f"{key}: {reason}" for key, reason in plan.reasons.items()):
         what += f" ({why})"
+    if plan.cluster_changes:
+        what += f", on {plan.cluster_changes}"
     if wait := plan.seconds_to_wait(run.state, time.time()):
         what += f", in {wait:.0f} s"
     get_run_logger().warning("Repairing run %d: %s", run.run_id, what)

@@ -106,7 +106,7 @@ class Notes:
         if since is not None:
             until = datetime.fromtimestamp(since + patience.seconds).astimezone()
             get_run_logger().warning(
-                "Databricks gives no answer; trying until %s. %s",
+                "Databricks gives no answer that helps; trying until %s. %s",
                 until.strftime("%X %Z"),
                 patience.reason,
             )

@@ -30,6 +30,11 @@ class ClusterChanges:
     def __bool__(self) -> bool:
         return bool(self.node_type_id) or self.on_demand
 
+    def __str__(self) -> str:
+        """Say what the clusters are made of from now on."""
+        spot = "on-demand instances" if self.on_demand else ""
+        return " and ".join(filter(None, [self.node_type_id, spot]))
+
     def applied_to(self, new_cluster: Mapping[str, Any]) -> dict[str, Any]:
         """Return a changed copy of a cluster specification."""
         changed = dict(new_cluster)

@@ -68,3 +68,15 @@ def test_all_clusters_of_a_job_are_changed_and_nothing_else() -> None:
     assert change_clusters({"name": "serverless"}, ClusterChanges("r5.xlarge")) == {
         "name": "serverless"
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (ClusterChanges("r5.xlarge"), "r5.xlarge"),
+        (ClusterChanges(on_demand=True), "on-demand instances"),
+        (ClusterChanges("r5.xlarge", on_demand=True), "r5.xlarge and on-demand instances"),
+    ],
+)
+def test_changes_are_said_in_words(changes: ClusterChanges, words: str) -> None:
+    assert str(changes) == words
