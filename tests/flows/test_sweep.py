@@ -147,7 +147,8 @@ def test_a_flow_run_that_is_heard_of_no_more_is_over(
 
         swept = sweep(connections=connections)
         assert isinstance(swept, Swept)
-        assert swept.flow_runs == (lost.id,)
+        mine = {each.id for each in (lost, again, without, heard)}
+        assert mine & set(swept.flow_runs) == {lost.id}
         crashed = client.read_flow_run(lost.id).state
         assert crashed is not None
         assert crashed.is_crashed()
