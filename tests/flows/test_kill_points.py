@@ -69,7 +69,7 @@ def test_one_repair_when_it_is_killed_while_it_waits_before_it(
 ) -> None:
     connections = on_faulty()
     faulty.faults.add("cluster_lost", task="transform_data")
-    flow_run_id = create(connections, tmp_path, {"infrastructure_delay_seconds": 6})
+    flow_run_id = create(connections, tmp_path, {"infrastructure_delay_seconds": 12})
     first = start(flow_run_id)
     wait_until(lambda: bool(faulty.journal("GET jobs/runs/get-output")))
     time.sleep(1)

@@ -110,7 +110,7 @@ def test_an_edit_while_a_repair_waits_stops_it(
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
     connections = on_faulty()
     faulty.faults.add("cluster_lost", task="join_data")
-    policy = {"infrastructure_delay_seconds": 12, "delay_jitter": 0}
+    policy = {"infrastructure_delay_seconds": 20, "delay_jitter": 0}
     flow_run = create(connections, tmp_path, policy)
     process = start(flow_run)
     assert_logged(flow_run, "Repairing run", seconds=120)
