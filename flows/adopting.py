@@ -130,10 +130,9 @@ def cancel_on_error(run: DatabricksRun) -> Iterator[None]:
             run.cancel()
         except DatabricksError as refused:
             # What was deleted is not alive.
-            if isinstance(refused, ApiError) and refused.missing:
-                raise error from None
-            url = run.state.run_page_url
-            logger.error("%s Run %d may still be alive: %s", refused, run.run_id, url)
+            if not (isinstance(refused, ApiError) and refused.missing):
+                url = run.state.run_page_url
+                logger.error("%s Run %d may still be alive: %s", refused, run.run_id, url)
         raise
 
 

@@ -168,7 +168,7 @@ def _runs_taken_up() -> Iterator[int]:
         yield from (record.run_id for record in records if record and record.run_id)
 
 
-def _flow_runs_alive(client: SyncPrefectClient, of: FlowFilter | None) -> Iterator[FlowRun]:
+def _flow_runs_alive(client: SyncPrefectClient, of: FlowFilter | None) -> list[FlowRun]:
     alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_ALIVE))))
     found: list[FlowRun] = []
     while page := client.read_flow_runs(
@@ -179,7 +179,7 @@ def _flow_runs_alive(client: SyncPrefectClient, of: FlowFilter | None) -> Iterat
         offset=len(found),
     ):
         found += page
-    yield from found
+    return found
 
 
 def _end_silent_flow_runs(heard_since: datetime) -> Iterator[UUID]:

@@ -129,6 +129,7 @@ class DatabricksJob(JobBlock[dict[str, str]], JobSpec):
         Raises:
             ApiError: Databricks refused it, as when the job or the run was deleted meanwhile.
             UnreachableError: Databricks could not be reached.
+            RunLostError: The run was started, but could not be read.
         """
         with ExitStack() as on_error:
             client = on_error.enter_context(JobsClient(self.databricks_credentials, patience))

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -64,6 +65,18 @@ def test_one_job_run_when_it_is_killed_again_and_again_while_it_makes_the_job_re
     assert settings["timeout_seconds"] == 0
 
 
+def check_it_goes_on(
+    flow_run_id: UUID, workspace: RunningWorkspace, connections: Connections, output: Path
+) -> None:
+    """Start a flow run again, and check that it ends well with one job run and one repair."""
+    reschedule(flow_run_id)
+    assert start(flow_run_id).wait(300) == 0
+    assert state_of(flow_run_id).name == "Repaired"
+    check_result(output)
+    (run,) = runs_of(workspace, connections)
+    assert attempts(run) == ONE_REPAIR
+
+
 def test_one_repair_when_it_is_killed_while_it_waits_before_it(
     faulty: RunningWorkspace, on_faulty: Callable[..., Connections], tmp_path: Path
 ) -> None:
@@ -76,12 +89,7 @@ def test_one_repair_when_it_is_killed_while_it_waits_before_it(
     kill(first)
     assert faulty.journal("POST jobs/runs/repair") == []
 
-    reschedule(flow_run_id)
-    assert start(flow_run_id).wait(300) == 0
-    assert state_of(flow_run_id).name == "Repaired"
-    check_result(tmp_path)
-    (run,) = runs_of(faulty, connections)
-    assert attempts(run) == ONE_REPAIR
+    check_it_goes_on(flow_run_id, faulty, connections, tmp_path)
 
 
 def test_a_token_that_gives_back_a_failed_run_leads_to_its_repair(
@@ -96,12 +104,7 @@ def test_a_token_that_gives_back_a_failed_run_leads_to_its_repair(
     kill(first)
     assert faulty.journal("POST jobs/runs/repair") == []
 
-    reschedule(flow_run_id)
-    assert start(flow_run_id).wait(300) == 0
-    assert state_of(flow_run_id).name == "Repaired"
-    check_result(tmp_path)
-    (run,) = runs_of(faulty, connections)
-    assert attempts(run) == ONE_REPAIR
+    check_it_goes_on(flow_run_id, faulty, connections, tmp_path)
 
 
 def test_a_cancel_that_is_cut_short_is_done_by_the_sweep(
